@@ -1,0 +1,1 @@
+"""The command `gair`: a thin shell over the library. The only place that prints and exits."""

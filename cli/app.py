@@ -1,0 +1,81 @@
+"""The commands of `gair`, and what becomes of errors."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from gair_search import __version__
+from gair_search.cli import index, models, query, similar, status
+from gair_search.errors import GairError
+
+EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="gair",
+    help="Search your own images by words. Exit codes: 0 done, 1 error, 2 usage, 3 some files were skipped.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(index.index)
+app.command()(query.query)
+app.command()(similar.similar)
+app.command()(status.status)
+app.add_typer(models.app, name="models")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gair-search {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _gair(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run `gair`; every error becomes one message and an exit code."""
+    as_json = "--json" in sys.argv[1:]
+    try:
+        code = app(standalone_mode=False)
+    except GairError as error:
+        _report(type(error).__name__, str(error), as_json)
+        code = EXIT_ERROR
+    except (typer.Abort, KeyboardInterrupt):
+        _report("Interrupted", "stopped; what was stored is kept, and the same command goes on from there", as_json)
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, as in `gair query ... | head`
+        code = EXIT_ERROR
+    except Exception as error:
+        show = getattr(error, "show", None)  # typer's own usage errors print themselves
+        if show is None:
+            raise
+        if as_json:
+            _report("UsageError", getattr(error, "message", str(error)), as_json)
+        else:
+            show()
+        code = getattr(error, "exit_code", EXIT_USAGE)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report(kind: str, message: str, as_json: bool) -> None:
+    """An error for a program on standard output, or for a person on standard error."""
+    if as_json:
+        typer.echo(json.dumps({"error": {"type": kind, "message": message}}, ensure_ascii=False))
+    else:
+        typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+        typer.echo(message, err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""`gair models`: which models there are, and getting more of them."""
+
+from typing import Annotated
+
+import typer
+
+from gair_search.cli import common
+
+app = typer.Typer(help="List models, and pull better ones.", invoke_without_command=True)
+
+
+@app.callback()
+def models(
+    context: typer.Context,
+    every: Annotated[bool, typer.Option("--all", help="All of open_clip's pretrained models.")] = False,
+    as_json: common.Json = False,
+) -> None:
+    """List the models on this machine and those that can be pulled."""
+    if context.invoked_subcommand:
+        return
+    from gair_search.models import listed
+
+    rows = list(listed(every))
+    if as_json:
+        common.print_json({"models": [vars(row) for row in rows]})
+        return
+    width = max(len(row.name) for row in rows)
+    for row in rows:
+        typer.echo(f"{row.name:<{width}}  {row.state}{'  <- default' if row.default else ''}")
+    typer.echo("\nget one with: gair models pull NAME; any other open_clip checkpoint: --model ARCHITECTURE:FILE")
+
+
+@app.command()
+def pull(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `gair models` lists it.")],
+    as_json: common.Json = False,
+) -> None:
+    """Download a model's weights."""
+    from gair_search.models import pull as pull_model
+
+    weights = pull_model(name)
+    if as_json:
+        common.print_json({"model": name, "weights": str(weights)})
+    else:
+        typer.echo(f"{name} is on this machine: {weights}")

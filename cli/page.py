@@ -1,0 +1,66 @@
+"""Hits as one self-contained HTML page, pictures included."""
+
+import base64
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gair_search.errors import GairError
+from gair_search.image import thumbnails
+from gair_search.paths import write_atomically
+
+if TYPE_CHECKING:
+    from gair_search.compiler import Query
+    from gair_search.gallery import Hit
+
+THUMBNAIL_SIDE = 360
+
+
+def write_page(
+    file: Path,
+    hits: "list[Hit]",
+    model: str,
+    gallery: str,
+    query: "Query | None" = None,
+    image: Path | None = None,
+) -> None:
+    """Write the page of a query or of an image's likes. Raises GairError where the file can't be written."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gair_search.cli", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    pictures = [_inline(data) for data in thumbnails([Path(hit.path) for hit in hits], THUMBNAIL_SIDE)]
+    asked = _inline(next(thumbnails([image], THUMBNAIL_SIDE))) if image else None
+    page = environment.get_template("page.html.j2").render(
+        title=query.prompt if query else f"like {image}",
+        query=query,
+        spans=_spans(query) if query else [],
+        asked=asked,
+        hits=list(zip(hits, pictures, strict=True)),
+        best=max((hit.score for hit in hits), default=1.0),
+        model=model,
+        gallery=gallery,
+        written=datetime.now().strftime("%Y-%m-%d %H:%M"),
+    )
+    try:
+        write_atomically(file, page.encode())
+    except OSError as error:
+        raise GairError(f"the page can't be written to {file}: {error.strerror or error}") from error
+
+
+def _inline(picture: bytes | None) -> str | None:
+    """A JPEG as a data URL."""
+    return "data:image/jpeg;base64," + base64.b64encode(picture).decode() if picture else None
+
+
+def _spans(query: "Query") -> list[tuple[str, float]]:
+    """The prompt cut at its spans, each with its token weight; text between them (syntax) has weight 1."""
+    places = sorted({(t.start, t.end, t.weight) for t in query.tokens})
+    spans: list[tuple[str, float]] = []
+    at = 0
+    for start, end, weight in places:
+        spans.append((query.prompt[at:start], 1.0))
+        spans.append((query.prompt[start:end], weight))
+        at = end
+    return [*spans, (query.prompt[at:], 1.0)]

@@ -1,0 +1,29 @@
+"""gair-search: search your own images by words, custom tokens and weighted prompts.
+
+`from gair_search import Engine` is the door; nothing heavy is imported before it is used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Engine", "GairError", "GalleryOptions", "Hit", "__version__"]
+
+if TYPE_CHECKING:
+    from gair_search.engine import Engine
+    from gair_search.errors import GairError
+    from gair_search.gallery import GalleryOptions, Hit
+
+_HOMES = {
+    "Engine": "gair_search.engine",
+    "GairError": "gair_search.errors",
+    "GalleryOptions": "gair_search.gallery",
+    "Hit": "gair_search.gallery",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

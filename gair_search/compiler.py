@@ -1,0 +1,171 @@
+"""A prompt and its custom tokens -> a query vector, and the explanation of how it came about."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gair_search.clip import Clip, TextEncoding, TextTower
+from gair_search.errors import ConceptError, PromptError
+from gair_search.prompt import Span, parse
+from gair_search.tokens.custom_token import CustomToken
+
+Lookup = Callable[[str], CustomToken]
+"""Concept name, or `*` for the active concept -> its token. Raises ConceptError."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """One place of the context, for `--explain`.
+
+    Attributes:
+        text: the BPE piece, or `<name>` with the vector's number for a custom token.
+        weight: token weight.
+        start, end: the span of the prompt that it comes from.
+        concept: the concept's name for a custom token.
+    """
+
+    text: str
+    weight: float
+    start: int
+    end: int
+    concept: str | None = None
+
+
+@dataclass(frozen=True)
+class CompiledPrompt:
+    """A prompt as the text tower takes it.
+
+    Attributes:
+        prompt: as typed.
+        tokens: one a place, without start and end tokens.
+        embeddings: token embeddings `[1, n, text_width]`, start and end tokens included, uncut and unpadded.
+        token_weights: `[1, n]`.
+    """
+
+    prompt: str
+    tokens: tuple[Token, ...]
+    embeddings: Tensor
+    token_weights: Tensor
+
+    @property
+    def end(self) -> Tensor:
+        """Place of the end token, `[1]`."""
+        return torch.tensor([self.embeddings.shape[1] - 1], device=self.embeddings.device)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query vector and its explanation.
+
+    Attributes:
+        prompt: as typed.
+        vector: float32 `[embed_dim]`, L2-normalised.
+        tokens: how the prompt was read.
+        terms: the whole queries that were added, as (factor, text or image path); the prompt's own first.
+    """
+
+    prompt: str
+    vector: NDArray[np.float32]
+    tokens: tuple[Token, ...]
+    terms: tuple[tuple[float, str], ...]
+
+    def explanation(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "prompt": self.prompt,
+            "tokens": [asdict(token) for token in self.tokens],
+            "terms": [{"factor": factor, "query": query} for factor, query in self.terms],
+        }
+
+
+def compile_prompt(prompt: str, tower: TextTower, lookup: Lookup) -> CompiledPrompt:
+    """Parse a prompt, look its custom tokens up, and lay out embeddings and token weights.
+
+    Raises:
+        PromptError: it can't be read, or is longer than the context.
+        ConceptError: a concept is unknown, or was learned with another text tower.
+    """
+    start, stop = tower.tokenizer.sot_token_id, tower.tokenizer.eot_token_id
+    tokens: list[Token] = []
+    rows = [_rows(tower, [start])]
+    for span in parse(prompt):
+        span_tokens, span_rows = _span_tokens(span, tower, lookup)
+        tokens += span_tokens
+        rows.append(span_rows)
+    rows.append(_rows(tower, [stop]))
+    room = tower.n_ctx - 2
+    if not tokens:
+        raise PromptError("no word of the prompt is known to the model's tokenizer", prompt)
+    if len(tokens) > room:
+        raise PromptError(
+            f"the prompt has {len(tokens)} tokens and the model takes {room}; shorten it, here at the latest",
+            prompt,
+            tokens[room].start,
+        )
+    embeddings = torch.cat(rows).unsqueeze(0)
+    weights = torch.tensor([[1.0, *(token.weight for token in tokens), 1.0]], device=embeddings.device)
+    return CompiledPrompt(prompt, tuple(tokens), embeddings, weights)
+
+
+def encode(compiled: CompiledPrompt, clip: Clip) -> TextEncoding:
+    """Text features `[1, embed_dim]` and conditioning `[1, n, text_width]` of a compiled prompt."""
+    plain = bool((compiled.token_weights == 1).all())
+    return clip.encode_text(compiled.embeddings, compiled.end, None if plain else compiled.token_weights)
+
+
+def query_vector(prompt: str, clip: Clip, lookup: Lookup) -> tuple[NDArray[np.float32], tuple[Token, ...]]:
+    """Text features of a prompt, float32 `[embed_dim]`, and its tokens.
+
+    A tower that takes plain prompts only gets them as they are; anything else is refused.
+
+    Raises:
+        PromptError, ConceptError, ModelError: as `compile_prompt` and `Clip.text_tower`.
+    """
+    spans = parse(prompt)
+    if clip.plain_only and len(spans) == 1 and spans[0].concept is None and spans[0].weight == 1:
+        features = clip.encode_plain(spans[0].text)
+        return features[0].cpu().numpy(), (Token(spans[0].text, 1.0, spans[0].start, spans[0].end),)
+    compiled = compile_prompt(prompt, clip.text_tower, lookup)
+    return encode(compiled, clip).features[0].cpu().numpy(), compiled.tokens
+
+
+def combine(terms: Sequence[tuple[float, NDArray[np.float32]]], prompt: str) -> NDArray[np.float32]:
+    """Weighted sum of whole queries, `sum_i factor_i * feature_i`, L2-normalised: float32 `[embed_dim]`.
+
+    Raises:
+        PromptError: the queries cancel each other out.
+    """
+    total = np.sum([factor * vector.astype(np.float64) for factor, vector in terms], axis=0)
+    norm = float(np.linalg.norm(total))
+    if norm < 1e-6:
+        raise PromptError("the queries that are added and subtracted cancel each other out", prompt)
+    return (total / norm).astype(np.float32)
+
+
+def _span_tokens(span: Span, tower: TextTower, lookup: Lookup) -> tuple[list[Token], Tensor]:
+    """A span's places of the context and their embeddings `[n, text_width]`."""
+    if span.concept is None:
+        ids = tower.token_ids(span.text)
+        return [Token(tower.piece(i), span.weight, span.start, span.end) for i in ids], _rows(tower, ids)
+    token = lookup(span.concept)
+    if token.vectors.shape[1] != tower.width or token.text_tower != tower.table_hash:
+        raise ConceptError(
+            f"<{token.name}> was learned with {token.embedder or 'another model'} "
+            f"(text tower {token.text_tower or 'unknown'}), and this model's text tower is {tower.table_hash}; "
+            f"learn it again with this model"
+        )
+    n = len(token.vectors)
+    names = [f"<{token.name}>" if n == 1 else f"<{token.name}>[{i}]" for i in range(n)]
+    rows = torch.from_numpy(token.vectors).to(tower.tower.token_embedding.weight.device)
+    return [Token(name, span.weight, span.start, span.end, token.name) for name in names], rows
+
+
+def _rows(tower: TextTower, ids: list[int]) -> Tensor:
+    """Token embeddings `[n, text_width]` of ids."""
+    table = tower.tower.token_embedding.weight
+    return tower.token_embeddings(torch.tensor(ids, dtype=torch.long, device=table.device)).detach()

@@ -1,0 +1,42 @@
+"""Galleries: the indexed images behind one Qdrant collection, embedded or on a server."""
+
+import os
+import re
+from pathlib import Path
+
+from gair_search import paths
+from gair_search.errors import GalleryError
+from gair_search.gallery.base import Gallery, GalleryOptions, Hit, Point, Record
+from gair_search.gallery.where import Where, parse_where
+
+__all__ = ["Gallery", "GalleryOptions", "Hit", "Point", "Record", "Where", "open_gallery", "parse_where"]
+
+DEFAULT_NAME = "photos"
+
+
+def open_gallery(
+    name: str | None = None, db: Path | None = None, url: str | None = None, api_key: str | None = None
+) -> Gallery:
+    """Open a gallery, or prepare to create it.
+
+    Args:
+        name: the collection; `photos` unless given.
+        db: folder of an embedded gallery; `GAIR_HOME/galleries/NAME` unless given.
+        url: address of a Qdrant server; else `GAIR_URL`; without either the gallery is embedded.
+        api_key: of the server; else `GAIR_API_KEY`.
+
+    Raises:
+        GalleryError: `GalleryLockedError` where another process holds an embedded one.
+    """
+    name = name or DEFAULT_NAME
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}", name):
+        raise GalleryError(f'"{name}" is no name for a gallery: letters, digits, "_", "-" and "." only')
+    if url and db:
+        raise GalleryError("give --db for an embedded gallery or --url for a server, not both")
+    if address := url or (os.environ.get("GAIR_URL") if db is None else None):
+        from gair_search.gallery.server import ServerGallery
+
+        return ServerGallery.connect(address, name, api_key or os.environ.get("GAIR_API_KEY"))
+    from gair_search.gallery.edge import EdgeGallery
+
+    return EdgeGallery((db or paths.home() / "galleries" / name).expanduser().absolute())

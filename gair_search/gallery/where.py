@@ -1,0 +1,122 @@
+"""`--where` expressions: `width>=1000 and taken_at>2020 and path~holiday/` -> conditions on the payload."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from gair_search.errors import FilterError
+
+NUMBERS = ("width", "height", "size")
+TIMES = ("taken_at",)
+TEXTS = ("path", "format", "content_hash")
+
+_CONDITION = re.compile(r"\s*(?P<field>\w+)\s*(?P<op>>=|<=|!=|!~|=|>|<|~)\s*(?P<value>.*?)\s*$", re.S)
+_AND = re.compile(r"\s+and\s+(?=\w+\s*(?:[<>=~]|!=|!~))", re.I)
+_RANGE_OPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A range on a payload field: numbers, or ISO 8601 times in UTC. None leaves a side open."""
+
+    field: str
+    gt: float | str | None = None
+    gte: float | str | None = None
+    lt: float | str | None = None
+    lte: float | str | None = None
+    negated: bool = False
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text field that equals `value`, or contains it."""
+
+    field: str
+    value: str
+    contains: bool
+    negated: bool = False
+
+
+Condition = Bounds | Text
+Where = tuple[Condition, ...]
+"""Conditions that must all hold."""
+
+
+def parse_where(expression: str | None) -> Where:
+    """Parse a filter on payload fields.
+
+    Conditions are joined by `and`. Numbers (`width`, `height`, `size` in bytes) and times (`taken_at`)
+    take `= != > >= < <=`; texts (`path`, `format`, `content_hash`) take `= != ~ !~`, where `~` means
+    "contains". A time may be as coarse as `2020` or `2020-05`, and then means that whole year or month:
+    `taken_at>2020` begins with 2021.
+
+    Raises:
+        FilterError: naming the condition, what was expected and the fields there are.
+    """
+    if expression is None or not expression.strip():
+        return ()
+    return tuple(_condition(part) for part in _AND.split(expression.strip()))
+
+
+def _condition(part: str) -> Condition:
+    """One condition."""
+    match = _CONDITION.match(part)
+    if match is None or not match["value"]:
+        raise FilterError(f'"{part}" is no condition; expected FIELD OPERATOR VALUE, as in taken_at>2020-01-01')
+    field, op, value = match["field"], match["op"], match["value"].strip("\"'")
+    if field in TEXTS:
+        if op not in ("=", "!=", "~", "!~"):
+            raise FilterError(f'"{part}": {field} is a text and takes =, !=, ~ (contains) or !~')
+        return Text(field, value, "~" in op, op.startswith("!"))
+    if field not in NUMBERS + TIMES:
+        raise FilterError(f'"{part}": no field {field}; there are {", ".join(TEXTS + NUMBERS + TIMES)}')
+    if "~" in op:
+        raise FilterError(f'"{part}": {field} takes =, !=, >, >=, < or <=')
+    return _times(part, field, op, value) if field in TIMES else _numbers(part, field, op, value)
+
+
+def _numbers(part: str, field: str, op: str, value: str) -> Bounds:
+    try:
+        number = float(value)
+    except ValueError:
+        raise FilterError(f'"{part}": {value} is no number') from None
+    if op in ("=", "!="):
+        return Bounds(field, gte=number, lte=number, negated=op == "!=")
+    return Bounds(field, **{_RANGE_OPS[op]: number})
+
+
+def _times(part: str, field: str, op: str, value: str) -> Bounds:
+    """Compare with the whole interval that the value names: `>` begins after it, `<=` reads to its end."""
+    start, end = _interval(part, value)
+    if op in ("=", "!="):
+        return Bounds(field, gte=start, lt=end, negated=op == "!=")
+    return {
+        ">": Bounds(field, gte=end),
+        ">=": Bounds(field, gte=start),
+        "<": Bounds(field, lt=start),
+        "<=": Bounds(field, lt=end),
+    }[op]
+
+
+def _interval(part: str, value: str) -> tuple[str, str]:
+    """The year, month, day or second that a time names, as [start, end) in UTC."""
+    try:
+        if re.fullmatch(r"\d{4}", value):
+            start = datetime(int(value), 1, 1)
+            end = start.replace(year=start.year + 1)
+        elif re.fullmatch(r"\d{4}-\d{2}", value):
+            start = datetime(int(value[:4]), int(value[5:]), 1)
+            end = (start + timedelta(days=32)).replace(day=1)
+        else:
+            start = datetime.fromisoformat(value)
+            end = start + (timedelta(days=1) if len(value) == 10 else timedelta(seconds=1))
+    except (ValueError, OverflowError):
+        raise FilterError(
+            f'"{part}": {value} is no time; expected 2020, 2020-05, 2020-05-31 or 2020-05-31T18:00:00'
+        ) from None
+    return _utc(start), _utc(end)
+
+
+def _utc(moment: datetime) -> str:
+    """ISO 8601 in UTC; a time without a zone counts as UTC, which is how Qdrant reads the payload's."""
+    return (moment.astimezone(UTC) if moment.tzinfo else moment).strftime("%Y-%m-%dT%H:%M:%SZ")

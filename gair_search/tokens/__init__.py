@@ -1,0 +1,1 @@
+"""Custom tokens: learned vectors that stand for a concept in a prompt."""

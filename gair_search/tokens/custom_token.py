@@ -1,0 +1,81 @@
+"""A custom token as data, and as a file in the community's format."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gair_search.errors import ConceptError
+from gair_search.paths import write_atomically
+
+MAX_VECTORS = 75
+"""A context of 77 has room for no more beside the start and end tokens."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class CustomToken:
+    """The learned vectors behind a placeholder.
+
+    Attributes:
+        name: the concept's name, as in `<name>`.
+        vectors: float32 `[n_vectors, text_width]`, rows as of the text tower's input table.
+        text_tower: hash of the token table that it was learned with (`TextTower.table_hash`).
+        embedder: readable id of the model that it was learned with.
+        parent: the super-class as text, or "".
+        facts: whatever else the file carries, as strings.
+    """
+
+    name: str
+    vectors: NDArray[np.float32]
+    text_tower: str
+    embedder: str = ""
+    parent: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise ConceptError where the name or the vectors are not fit for a prompt."""
+        if not _NAME.fullmatch(self.name):
+            raise ConceptError(
+                f'"{self.name}" is no name for a concept: letters, digits, "_", "-" and "." only, as in my-dress'
+            )
+        if self.vectors.ndim != 2 or not 1 <= len(self.vectors) <= MAX_VECTORS:
+            raise ConceptError(
+                f"<{self.name}>: expected vectors [1..{MAX_VECTORS}, text_width], got {list(self.vectors.shape)}"
+            )
+        if not np.isfinite(self.vectors).all():
+            raise ConceptError(f"<{self.name}>: its vectors hold NaN or infinite values")
+
+    def save(self, path: Path) -> None:
+        """Write as safetensors: one tensor under the key `<name>`, all facts as string metadata. Atomic."""
+        from safetensors.numpy import save
+
+        metadata = {
+            **self.facts,
+            "format": "gair-search custom token 1",
+            "text_tower": self.text_tower,
+            "embedder": self.embedder,
+            "parent": self.parent,
+        }
+        write_atomically(path, save({f"<{self.name}>": np.ascontiguousarray(self.vectors)}, metadata))
+
+    @classmethod
+    def load(cls, path: Path) -> "CustomToken":
+        """Read what `save` wrote. Raises ConceptError on any other content."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as file:
+                (key,) = list(file.keys())
+                vectors, metadata = file.get_tensor(key), dict(file.metadata() or {})
+            if vectors.dtype.kind != "f":
+                raise ValueError(f"tensor of type {vectors.dtype}")
+        except (OSError, SafetensorError, ValueError) as error:
+            raise ConceptError(f"{path} is no custom token: {error}") from error
+        known = {k: metadata.pop(k, "") for k in ("text_tower", "embedder", "parent")}
+        metadata.pop("format", None)
+        return cls(key.strip("<>"), vectors.astype(np.float32), **known, facts=metadata)

@@ -1,0 +1,1 @@
+"""Folders into galleries: scan, plan, load, embed, store."""

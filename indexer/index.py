@@ -1,0 +1,219 @@
+"""The pipeline: scan -> plan -> load (workers) -> embed in batches -> store."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gair_search.clip import Clip
+from gair_search.gallery import Gallery, GalleryOptions, Point, Record
+from gair_search.indexer.fingerprint import point_id
+from gair_search.indexer.load import FEW, Loaded, load_files
+from gair_search.indexer.scan import Skipped, scan
+from gair_search.indexer.sync import gone, moved, plan
+
+BATCH_SIZE = 32
+
+
+@dataclass
+class IndexReport:
+    """What an index run did.
+
+    Attributes:
+        found: image files seen.
+        unchanged: needed a stat alone.
+        embedded: went through the image tower.
+        reused: stored with the vector of the same content (renamed, duplicate or touched files).
+        moved: dropped at their old path, since their content lives at another.
+        pruned: dropped, since their files are gone.
+        gone: files that are gone and still in the gallery (dropped by `prune`).
+        skipped: what was passed over, and why.
+        other: files that are no images by their suffix.
+        total: images in the gallery afterwards.
+        seconds: wall time. embed_seconds: of it inside the image tower, loading it aside.
+        load_model_seconds: reading the image tower from disk and its first use.
+    """
+
+    found: int = 0
+    unchanged: int = 0
+    embedded: int = 0
+    reused: int = 0
+    moved: int = 0
+    pruned: int = 0
+    gone: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    other: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    embed_seconds: float = 0.0
+    load_model_seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        skipped = [{"path": s.path, "reason": s.reason} for s in self.skipped]
+        rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in vars(self).items()}
+        return {**rounded, "skipped": skipped}
+
+
+OnProgress = Callable[[int, int], None]
+"""Called with the files done and the files to do, after each file."""
+
+
+def index_folders(
+    folders: Sequence[Path],
+    clip: Clip,
+    gallery: Gallery,
+    *,
+    prune: bool = False,
+    options: GalleryOptions | None = None,
+    batch_size: int = BATCH_SIZE,
+    workers: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> IndexReport:
+    """Bring a gallery up to date with folders of images.
+
+    Every batch is durable once stored, and a run begins by comparing the files with the gallery: a run
+    that was cut off anywhere loses the batch in flight and is completed by the next.
+
+    Args:
+        folders: folders, or single images.
+        prune: also drop images below `folders` whose files are gone.
+        options: for a gallery that is created by this run.
+        batch_size: images that are embedded and stored at once.
+        workers: decoding processes; by default one less than there are cores, 0 for a handful of files.
+        on_progress: see `OnProgress`.
+
+    Raises:
+        GairError: a folder does not exist. EmbedderMismatchError: the gallery is of another model.
+        GalleryError: storing failed; what was stored before is kept.
+    """
+    began = time.perf_counter()
+    gallery.ensure(clip.embedder_id, options)
+    found = scan(folders)
+    stored = {record.payload["path"]: record for record in gallery.records()}
+    todo = plan(found.files, stored)
+    report = IndexReport(len(found.files), todo.unchanged, skipped=found.skipped, other=found.other)
+    run = _Run(clip, gallery, stored, report)
+    if workers is None:
+        workers = 0 if len(todo.todo) < FEW else min(8, max(1, (os.cpu_count() or 2) - 1))
+    loaded = load_files(
+        todo.todo, clip.preprocessing, frozenset(run.known), workers, ahead=2 * batch_size + workers
+    )
+    batch: list[Loaded] = []
+    for done, result in enumerate(loaded, start=1):
+        if isinstance(result, Skipped):
+            report.skipped.append(result)
+        else:
+            batch.append(result)
+        if len(batch) == batch_size:
+            run.store(batch)
+            batch = []
+        if on_progress:
+            on_progress(done, len(todo.todo))
+    run.store(batch)
+    _drop_gone(run, gone(stored.values(), found), prune)
+    if todo.todo or report.moved or report.pruned:
+        gallery.optimize()
+    report.total = gallery.count()
+    report.seconds = time.perf_counter() - began
+    return report
+
+
+class _Run:
+    """What an index run knows while it goes: which content is stored where."""
+
+    def __init__(self, clip: Clip, gallery: Gallery, stored: dict[str, Record], report: IndexReport) -> None:
+        self.clip = clip
+        self.gallery = gallery
+        self.stored = stored
+        self.report = report
+        self.known = {r.payload["content_hash"]: r for r in stored.values()}
+        self._kept: dict[str, NDArray[np.float32]] = {}
+
+    def store(self, batch: Sequence[Loaded]) -> None:
+        """Embed what is new in a batch, reuse the vectors of known content, and store all of it."""
+        if not batch:
+            return
+        vectors = self._embed(batch) | self._reuse(batch)
+        self._keep_overwritten(batch)
+        points = [Point(point_id(l.file.path), vectors[l.content_hash], self._payload(l)) for l in batch]
+        self.gallery.upsert(points)
+        for point in points:
+            record = Record(point.id, point.payload)
+            self.stored[point.payload["path"]] = record
+            self.known[point.payload["content_hash"]] = record
+
+    def _embed(self, batch: Sequence[Loaded]) -> dict[str, NDArray[np.float32]]:
+        """Vectors of content that was not stored before, by content hash; equal files go through once."""
+        fresh = {l.content_hash: l.pixels for l in batch if l.pixels is not None and l.content_hash not in self.known}
+        self.report.reused += len(batch) - len(fresh)
+        if not fresh:
+            return {}
+        began = time.perf_counter()
+        first = not self.clip.image_tower_loaded
+        features = self.clip.encode_images(np.stack(list(fresh.values())))
+        took = time.perf_counter() - began
+        if first:
+            self.report.load_model_seconds += took
+        else:
+            self.report.embed_seconds += took
+        self.report.embedded += len(fresh)
+        return dict(zip(fresh, features, strict=True))
+
+    def _reuse(self, batch: Sequence[Loaded]) -> dict[str, NDArray[np.float32]]:
+        """Vectors of content that is stored already, by content hash."""
+        wanted = {l.content_hash for l in batch if l.content_hash in self.known} - set(self._kept)
+        stored = self.gallery.vectors([self.known[h].id for h in wanted]) if wanted else {}
+        return self._kept | {h: stored[self.known[h].id] for h in wanted}
+
+    def _keep_overwritten(self, batch: Sequence[Loaded]) -> None:
+        """Hold on to vectors whose points are about to be replaced: a later file may have that content."""
+        leaving = []
+        for l in batch:
+            record = self.stored.get(l.file.path)
+            if record and (old := record.payload["content_hash"]) != l.content_hash and self.known[old].id == record.id:
+                leaving.append((old, record.id))
+        if leaving:
+            vectors = self.gallery.vectors([i for _, i in leaving])
+            self._kept |= {old: vectors[i] for old, i in leaving}
+
+    def _payload(self, loaded: Loaded) -> dict[str, Any]:
+        """A point's payload; facts of known content come from where it is stored."""
+        facts: dict[str, Any]
+        if loaded.pixels is None:
+            twin = self.known[loaded.content_hash].payload
+            facts = {key: twin.get(key) for key in ("width", "height", "format", "taken_at")}
+        else:
+            facts = {
+                "width": loaded.width,
+                "height": loaded.height,
+                "format": loaded.format,
+                "taken_at": loaded.taken_at,
+            }
+        return {
+            "path": loaded.file.path,
+            "size": loaded.file.size,
+            "mtime_ns": loaded.file.mtime_ns,
+            "content_hash": loaded.content_hash,
+            **facts,
+        }
+
+
+def _drop_gone(run: _Run, gone_records: list[Record], prune: bool) -> None:
+    """Drop images that moved, and with `prune` those whose files are gone."""
+    gone_ids = {record.id for record in gone_records}
+    live = {r.payload["content_hash"] for r in run.stored.values() if r.id not in gone_ids}
+    old_places = moved(gone_records, live)
+    lost = [record for record in gone_records if record not in old_places]
+    run.gallery.delete([record.id for record in old_places])
+    run.report.moved = len(old_places)
+    if prune:
+        run.gallery.delete([record.id for record in lost])
+        run.report.pruned = len(lost)
+    else:
+        run.report.gone = len(lost)

@@ -1,0 +1,64 @@
+"""Compare a scan with a gallery: what is unchanged, what must be looked at, what moved, what is gone."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gair_search.gallery import Record
+from gair_search.indexer.scan import Scan, ScannedFile
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an index run has to do.
+
+    Attributes:
+        todo: files that are new, or whose size or time of change is not the stored one.
+        unchanged: how many files need nothing.
+    """
+
+    todo: list[ScannedFile]
+    unchanged: int
+
+
+def plan(files: Sequence[ScannedFile], stored: Mapping[str, Record]) -> Plan:
+    """Which files to load; `stored` maps paths to the gallery's records."""
+    todo = [file for file in files if not _unchanged(file, stored.get(file.path))]
+    return Plan(todo, len(files) - len(todo))
+
+
+def _unchanged(file: ScannedFile, record: Record | None) -> bool:
+    """Whether a stat shows the file as it was stored."""
+    return record is not None and (record.payload.get("size"), record.payload.get("mtime_ns")) == (
+        file.size,
+        file.mtime_ns,
+    )
+
+
+def gone(stored: Iterable[Record], scan: Scan) -> list[Record]:
+    """Stored images at or below the scan's roots whose files are there no more.
+
+    What lies below a folder that could not be read is not gone, only out of sight.
+    """
+    seen = {file.path for file in scan.files}
+    unseen = tuple(skipped.path for skipped in scan.skipped)
+    return [
+        record
+        for record in stored
+        if (path := record.payload["path"]) not in seen
+        and any(_below(path, root) for root in scan.roots)
+        and not any(_below(path, folder) for folder in unseen)
+        and not os.path.lexists(path)
+    ]
+
+
+def moved(gone_records: Iterable[Record], live_hashes: set[str]) -> list[Record]:
+    """Of the gone images, those whose content lives on at another path.
+
+    The rule needs no memory of which path became which, so it also completes a run that was cut off.
+    """
+    return [record for record in gone_records if record.payload.get("content_hash") in live_hashes]
+
+
+def _below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
