@@ -1,6 +1,8 @@
 # Two commands are the door: `make demo` and `make test`. Each sets everything up by itself.
 PYTHON ?= python3.11
 VENV ?= .venv
+# Folder of photos for the demo; sample photographs unless given.
+PHOTOS ?=
 BIN := $(VENV)/bin
 SOURCES := $(shell find gair_search indexer cli -type f -not -name '*.pyc') README.md pyproject.toml
 
@@ -8,7 +10,7 @@ SOURCES := $(shell find gair_search indexer cli -type f -not -name '*.pyc') READ
 .DELETE_ON_ERROR:
 
 demo: setup
-	$(BIN)/python examples/demo.py
+	$(BIN)/python examples/demo.py "$(PHOTOS)"
 
 test: setup
 	$(BIN)/pytest

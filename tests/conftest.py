@@ -1,0 +1,47 @@
+"""Fixtures: a home of its own for every test, the bundled model, galleries of each kind."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gair_search import models
+from gair_search.clip import Clip
+from gair_search.gallery.base import Gallery
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`GAIR_HOME` in the test's own folder, and no setting of the developer's own."""
+    for variable in ("GAIR_URL", "GAIR_API_KEY", "GAIR_MODEL"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("GAIR_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def clip() -> Clip:
+    """The bundled model on the CPU."""
+    return Clip(models.resolve("gair-mini"), "cpu")
+
+
+@pytest.fixture(params=["edge", "memory", "http"])
+def gallery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gallery]:
+    """An empty gallery: embedded, through the client's in-memory engine, and over real HTTP."""
+    from qdrant_client import QdrantClient
+    from support.rest_server import rest_server
+
+    from gair_search.gallery.edge import EdgeGallery
+    from gair_search.gallery.server import ServerGallery
+
+    if request.param == "edge":
+        opened: Gallery = EdgeGallery(tmp_path / "gallery")
+        yield opened
+        opened.close()
+    elif request.param == "memory":
+        yield ServerGallery(QdrantClient(":memory:"), "photos", "memory")
+    else:
+        with rest_server() as server:
+            opened = ServerGallery.connect(server.url, "photos")
+            yield opened
+            opened.close()

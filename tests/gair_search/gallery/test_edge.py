@@ -1,0 +1,104 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.points import EMBEDDER, point
+
+from gair_search.errors import GalleryError, GalleryLockedError
+from gair_search.gallery import open_gallery
+from gair_search.gallery.base import GalleryOptions
+from gair_search.gallery.edge import EdgeGallery
+
+
+def test_what_was_stored_is_there_after_reopening(tmp_path: Path) -> None:
+    gallery = EdgeGallery(tmp_path / "g")
+    gallery.ensure(EMBEDDER)
+    gallery.upsert([point(0, [1, 0, 0])])
+    gallery.optimize()
+    gallery.close()
+    again = EdgeGallery(tmp_path / "g")
+    assert again.embedder == EMBEDDER
+    assert again.count() == 1
+    again.close()
+
+
+def test_one_process_at_a_time_and_the_message_names_it(tmp_path: Path) -> None:
+    gallery = EdgeGallery(tmp_path / "g")
+    code = f"from gair_search.gallery import open_gallery; open_gallery(db=__import__('pathlib').Path({str(tmp_path / 'g')!r}))"
+    held = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "GalleryLockedError" in held.stderr
+    assert f"process {os.getpid()}" in held.stderr
+    assert "--url" in held.stderr
+    with pytest.raises(GalleryLockedError):
+        EdgeGallery(tmp_path / "g")
+    gallery.close()
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_creation_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
+    """`gair.json` is written last; a shard without it holds nothing yet."""
+    gallery = EdgeGallery(tmp_path / "g")
+    gallery.create(EMBEDDER, GalleryOptions())
+    gallery.close()
+    (tmp_path / "g" / "gair.json").unlink()
+    again = EdgeGallery(tmp_path / "g")
+    assert again.embedder is None
+    again.ensure(EMBEDDER)
+    assert again.count() == 0
+    again.close()
+
+
+def test_folders_of_something_else_and_damage_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "holiday.jpg").touch()
+    with pytest.raises(GalleryError, match="holds holiday.jpg"):
+        EdgeGallery(tmp_path / "other")
+    (tmp_path / "file").touch()
+    with pytest.raises(GalleryError, match="can't be used"):
+        EdgeGallery(tmp_path / "file")
+    gallery = EdgeGallery(tmp_path / "g")
+    gallery.create(EMBEDDER, GalleryOptions())
+    gallery.close()
+    metadata = tmp_path / "g" / "gair.json"
+    whole = metadata.read_text()
+    for content, said in (("{", "damaged"), ("{}", "damaged"), (json.dumps({"format": 99}), "format 99")):
+        metadata.write_text(content)
+        with pytest.raises(GalleryError, match=said):
+            EdgeGallery(tmp_path / "g")
+    metadata.write_text(whole)
+    EdgeGallery(tmp_path / "g").close()
+
+
+def test_vectors_of_another_length_are_refused(tmp_path: Path) -> None:
+    gallery = EdgeGallery(tmp_path / "g")
+    gallery.ensure(EMBEDDER)
+    with pytest.raises(GalleryError, match="dim"):
+        gallery.upsert([point(0, [1, 0])])
+    with pytest.raises(GalleryError, match="dim"):
+        gallery.search(np.zeros(2, np.float32), 1)
+    gallery.close()
+    with pytest.raises(GalleryError, match="closed"):
+        gallery.search(np.zeros(3, np.float32), 1)
+
+
+def test_shards_need_a_server(tmp_path: Path) -> None:
+    gallery = EdgeGallery(tmp_path / "g")
+    with pytest.raises(GalleryError, match="--url"):
+        gallery.create(EMBEDDER, GalleryOptions(shards=2))
+    gallery.close()
+
+
+def test_where_a_gallery_is_opened(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert open_gallery().name == str(home / "galleries" / "photos")
+    assert open_gallery("other").name == str(home / "galleries" / "other")
+    assert open_gallery(db=tmp_path / "here").name == str(tmp_path / "here")
+    monkeypatch.setenv("GAIR_URL", "http://127.0.0.1:9")
+    assert open_gallery().name == "http://127.0.0.1:9 (photos)"
+    with pytest.raises(GalleryError, match="not both"):
+        open_gallery(db=tmp_path, url="http://127.0.0.1:9")
+    with pytest.raises(GalleryError, match="no name for a gallery"):
+        open_gallery("../up")
