@@ -55,7 +55,9 @@ def build(backend: str, folder: Path, n: int, dim: int, seed: int) -> dict[str, 
     for i in range(0, n, BATCH):
         gallery.upsert(
             [
-                Point(str(uuid.UUID(int=j)), vectors[j], {"path": f"/photos/{j}.jpg", "size": j, "width": 512})
+                Point(
+                    str(uuid.UUID(int=j)), vectors[j], {"path": f"/photos/{j}.jpg", "size": j, "width": 512}
+                )
                 for j in range(i, min(n, i + BATCH))
             ]
         )
@@ -105,7 +107,15 @@ def main() -> None:
         step = build if args.step == "build" else measure
         print(json.dumps(step(args.backend, args.folder, args.points[0], args.dim, args.seed)))
         return
-    columns = "upsert_seconds optimize_seconds open_seconds p50_ms p95_ms memory_mb recall_at_10".split()
+    columns = [
+        "upsert_seconds",
+        "optimize_seconds",
+        "open_seconds",
+        "p50_ms",
+        "p95_ms",
+        "memory_mb",
+        "recall_at_10",
+    ]
     print("| points | backend | " + " | ".join(columns) + " | disk_mb |")
     print("|---|---|" + "---|" * (len(columns) + 1))
     for n in args.points:

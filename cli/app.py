@@ -5,11 +5,12 @@ import sys
 from typing import Annotated
 
 import typer
+from gair_search.cli import index, models, query, similar, status
 
 from gair_search import __version__
-from gair_search.cli import index, models, query, similar, status
 from gair_search.errors import GairError
 
+_UsageError = typer.BadParameter.__base__ or typer.BadParameter
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
@@ -47,24 +48,29 @@ def main() -> None:
     as_json = "--json" in sys.argv[1:]
     try:
         code = app(standalone_mode=False)
+        if code == EXIT_INTERRUPTED:
+            raise KeyboardInterrupt
     except GairError as error:
         _report(type(error).__name__, str(error), as_json)
         code = EXIT_ERROR
     except (typer.Abort, KeyboardInterrupt):
-        _report("Interrupted", "stopped; what was stored is kept, and the same command goes on from there", as_json)
+        _report(
+            "Interrupted",
+            "stopped; what was stored is kept, and the same command goes on from there",
+            as_json,
+        )
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, as in `gair query ... | head`
         code = EXIT_ERROR
     except Exception as error:
-        show = getattr(error, "show", None)  # typer's own usage errors print themselves
-        if show is None:
+        if not isinstance(error, _UsageError):
             raise
         if as_json:
-            _report("UsageError", getattr(error, "message", str(error)), as_json)
+            _report("UsageError", error.format_message(), as_json)
         else:
-            show()
-        code = getattr(error, "exit_code", EXIT_USAGE)
+            error.show()
+        code = EXIT_USAGE
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-
 from gair_search.cli import common
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-
 from gair_search.cli import common
 
 app = typer.Typer(help="List models, and pull better ones.", invoke_without_command=True)
@@ -27,7 +26,9 @@ def models(
     width = max(len(row.name) for row in rows)
     for row in rows:
         typer.echo(f"{row.name:<{width}}  {row.state}{'  <- default' if row.default else ''}")
-    typer.echo("\nget one with: gair models pull NAME; any other open_clip checkpoint: --model ARCHITECTURE:FILE")
+    typer.echo(
+        "\nget one with: gair models pull NAME; any other open_clip checkpoint: --model ARCHITECTURE:FILE"
+    )
 
 
 @app.command()

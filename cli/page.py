@@ -28,7 +28,10 @@ def write_page(
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("gair_search.cli", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("gair_search.cli", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     pictures = [_inline(data) for data in thumbnails([Path(hit.path) for hit in hits], THUMBNAIL_SIDE)]
     asked = _inline(next(thumbnails([image], THUMBNAIL_SIDE))) if image else None

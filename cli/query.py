@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
 from gair_search.cli import common
+
 from gair_search.errors import PromptError
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def query(
     prompt: Annotated[
-        str, typer.Argument(metavar="PROMPT", help="The query, quoted; @FILE or - read it from a file or stdin.")
+        str,
+        typer.Argument(metavar="PROMPT", help="The query, quoted; @FILE or - read it from a file or stdin."),
     ],
     k: common.K = 10,
     plus: Annotated[

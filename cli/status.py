@@ -1,7 +1,6 @@
 """`gair status`: what there is."""
 
 import typer
-
 from gair_search.cli import common
 
 

@@ -76,9 +76,7 @@ class TextTower(nn.Module):
         """Rows of the input table: ids `[...]` -> `[..., text_width]`."""
         return self.tower.token_embedding(ids)  # type: ignore[no-any-return]
 
-    def forward(
-        self, embeddings: Tensor, end: Tensor, token_weights: Tensor | None = None
-    ) -> TextEncoding:
+    def forward(self, embeddings: Tensor, end: Tensor, token_weights: Tensor | None = None) -> TextEncoding:
         """Encode prompts that are given as token embeddings.
 
         The tower is causal, so the batch may be cut to its longest prompt without changing `features`;

@@ -130,7 +130,11 @@ class Engine:
             for other in others:
                 factor, what = _factor(other)
                 terms.append((sign * factor, what, self._features(what, concept)))
-        mixed = combine([(factor, features) for factor, _, features in terms], prompt) if len(terms) > 1 else vector
+        mixed = (
+            combine([(factor, features) for factor, _, features in terms], prompt)
+            if len(terms) > 1
+            else vector
+        )
         return Query(prompt, mixed, tokens, tuple((factor, what) for factor, what, _ in terms))
 
     def search(
@@ -154,8 +158,8 @@ class Engine:
         Raises:
             as `compile`; FilterError; GalleryError; EmbedderMismatchError.
         """
-        self._check()
         conditions = parse_where(where)
+        self._check()
         query = (
             prompt
             if isinstance(prompt, Query)
@@ -172,8 +176,8 @@ class Engine:
         min_score: float | None = None,
     ) -> list[Hit]:
         """The `k` images most like an image file, which is itself left out. Raises ImageError, as `search`."""
-        self._check()
         conditions = parse_where(where)
+        self._check()
         path = Path(image).absolute()
         hits = self.gallery.search(self._image_features(path), k + 1, conditions, min_score)
         others = [hit for hit in hits if hit.path != str(path)][:k]
@@ -235,7 +239,9 @@ def _factor(term: str) -> tuple[float, str]:
     if match is None:
         return 1.0, term
     if float(match[1]) < 0:
-        raise PromptError(f"factor {match[1]}: factors are >= 0; use --minus to subtract", term, match.start(1))
+        raise PromptError(
+            f"factor {match[1]}: factors are >= 0; use --minus to subtract", term, match.start(1)
+        )
     return float(match[1]), term[match.end() :]
 
 

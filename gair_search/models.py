@@ -69,10 +69,14 @@ class EmbedderId:
     @classmethod
     def from_metadata(cls, facts: Mapping[str, Any]) -> "EmbedderId":
         """The inverse of `to_metadata`. Raises KeyError or ValueError on other content."""
-        return cls(*(str(facts[k]) for k in ("name", "architecture", "weights", "preprocessing")), int(facts["dim"]))
+        return cls(
+            *(str(facts[k]) for k in ("name", "architecture", "weights", "preprocessing")), int(facts["dim"])
+        )
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.architecture}, weights {self.weights}, preprocessing {self.preprocessing})"
+        return (
+            f"{self.name} ({self.architecture}, weights {self.weights}, preprocessing {self.preprocessing})"
+        )
 
 
 @dataclass(frozen=True)
@@ -224,14 +228,18 @@ def _from_folder(name: str, folder: Path) -> ModelSpec:
         content = json.loads((folder / "open_clip_config.json").read_text("utf-8"))
         config = content["model_cfg"]
     except FileNotFoundError as error:
-        raise ModelError(f"{name}: {error.filename} is missing; expected a folder in open_clip's hub format") from None
+        raise ModelError(
+            f"{name}: {error.filename} is missing; expected a folder in open_clip's hub format"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{name}: open_clip_config.json can't be read: {error!r}") from error
     weights = next((folder / file for file in _WEIGHT_FILES if (folder / file).is_file()), None)
     if weights is None:
         raise ModelError(f"{name}: no weights in {folder}; expected one of {', '.join(_WEIGHT_FILES)}")
     preprocessing = _preprocessing(config, content.get("preprocess_cfg", {}))
-    return ModelSpec(name, f"local-dir:{folder}", config, preprocessing, weights, bool(config.get("quick_gelu")))
+    return ModelSpec(
+        name, f"local-dir:{folder}", config, preprocessing, weights, bool(config.get("quick_gelu"))
+    )
 
 
 def _from_checkpoint(architecture: str, file: str) -> ModelSpec:
@@ -266,7 +274,9 @@ def _split_tag(name: str) -> tuple[str, str]:
     _config(architecture)
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if tag.replace("-", "_").lower() not in tags:
-        known = ", ".join(f"{architecture}/{t}" for t in tags) or "none; give a file: " + architecture + ":FILE"
+        known = (
+            ", ".join(f"{architecture}/{t}" for t in tags) or "none; give a file: " + architecture + ":FILE"
+        )
         raise ModelError(f"{name} is no model of open_clip; {architecture} has: {known}")
     return architecture, tag
 
@@ -353,7 +363,9 @@ def _preflight(url: str, name: str) -> None:
 
     def ask() -> None:
         try:
-            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_PREFLIGHT_SECONDS).close()
+            urllib.request.urlopen(
+                urllib.request.Request(url, method="HEAD"), timeout=_PREFLIGHT_SECONDS
+            ).close()
         except urllib.error.HTTPError:
             pass  # an answer is an answer
         except OSError as error:

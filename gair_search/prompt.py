@@ -194,9 +194,7 @@ def _spans(prompt: str, pieces: list[_Piece]) -> list[Span]:
             last.end = piece.end
         else:
             merged.append(piece)
-    spans = [
-        Span(p.text, p.weight, p.start, p.end, p.concept) for p in merged if p.concept or p.text.strip()
-    ]
+    spans = [Span(p.text, p.weight, p.start, p.end, p.concept) for p in merged if p.concept or p.text.strip()]
     if not spans:
         raise PromptError("the prompt is empty; write what the picture should show", prompt)
     if not any(span.weight > 0 for span in spans):

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
-from gair_search.clip import Clip
-from gair_search.gallery import Gallery, GalleryOptions, Point, Record
 from gair_search.indexer.fingerprint import point_id
 from gair_search.indexer.load import FEW, Loaded, load_files
 from gair_search.indexer.scan import Skipped, scan
 from gair_search.indexer.sync import gone, moved, plan
+from numpy.typing import NDArray
+
+from gair_search.clip import Clip
+from gair_search.gallery import Gallery, GalleryOptions, Point, Record
 
 BATCH_SIZE = 32
 
@@ -150,7 +150,11 @@ class _Run:
 
     def _embed(self, batch: Sequence[Loaded]) -> dict[str, NDArray[np.float32]]:
         """Vectors of content that was not stored before, by content hash; equal files go through once."""
-        fresh = {l.content_hash: l.pixels for l in batch if l.pixels is not None and l.content_hash not in self.known}
+        fresh = {
+            l.content_hash: l.pixels
+            for l in batch
+            if l.pixels is not None and l.content_hash not in self.known
+        }
         self.report.reused += len(batch) - len(fresh)
         if not fresh:
             return {}
@@ -176,7 +180,11 @@ class _Run:
         leaving = []
         for l in batch:
             record = self.stored.get(l.file.path)
-            if record and (old := record.payload["content_hash"]) != l.content_hash and self.known[old].id == record.id:
+            if (
+                record
+                and (old := record.payload["content_hash"]) != l.content_hash
+                and self.known[old].id == record.id
+            ):
                 leaving.append((old, record.id))
         if leaving:
             vectors = self.gallery.vectors([i for _, i in leaving])

@@ -1,24 +1,30 @@
 """Read, decode and preprocess image files in worker processes. Imports no torch: a worker starts in a moment."""
 
+import contextlib
 import itertools
 import os
 import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
-
-from gair_search.errors import ImageError
-from gair_search.image import Preprocessing, decode
 from gair_search.indexer.fingerprint import content_hash
 from gair_search.indexer.scan import ScannedFile, Skipped
+from numpy.typing import NDArray
+
+from gair_search.errors import GairError, ImageError
+from gair_search.image import Preprocessing, decode
+
+if TYPE_CHECKING:
+    from loky import ProcessPoolExecutor
+
+T = TypeVar("T")
 
 FEW = 48
 """Below this many files, starting worker processes costs more than they save."""
@@ -103,12 +109,12 @@ def load_files(
 _shared: tuple[Load, Preprocessing, frozenset[str]] | None = None
 
 
-def _begin_worker(load: Load, preprocessing: Preprocessing, known: frozenset[str]) -> None:
-    """Keep the shared values; leave Ctrl-C to the main process, and never outlive it."""
+def _begin_worker(load: Load, preprocessing: Preprocessing, known: frozenset[str], parent: int) -> None:
+    """Keep the shared values; leave Ctrl-C to the process `parent`, and never outlive it."""
     global _shared
     _shared = (load, preprocessing, known)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
 
 
 def _end_with_parent(parent: int) -> None:
@@ -130,39 +136,60 @@ def _load_in_pool(
     workers: int,
     ahead: int,
     load: Load,
-) -> Iterator[Loaded | Skipped]:
+) -> Generator[Loaded | Skipped, None, list[ScannedFile]]:
     """Load until the files end or a worker dies. Returns the files that were under way when one died."""
-    from loky import ProcessPoolExecutor  # unlike the standard one, it never imports the user's main module
-
     waiting: deque[tuple[ScannedFile, Future[Loaded | Skipped]]] = deque()
-    pool = ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(load, preprocessing, known))
-    try:
+    with _pool(workers, load, preprocessing, known) as pool:
         for file in itertools.islice(files, ahead):
             waiting.append((file, pool.submit(_load_shared, file)))
         while waiting:
-            try:
-                result = waiting[0][1].result()
-            except BrokenProcessPool:
+            result = _result(waiting[0][1])
+            if result is None:
                 return [file for file, _ in waiting]
             waiting.popleft()
             for file in itertools.islice(files, 1):
                 waiting.append((file, pool.submit(_load_shared, file)))
             yield result
-        return []
-    finally:
-        pool.shutdown(wait=True, kill_workers=True)
+    return []
 
 
 def _load_alone(
     file: ScannedFile, preprocessing: Preprocessing, known: frozenset[str], load: Load
 ) -> Loaded | Skipped:
-    """Load one file in a process of its own, to find which one killed the pool."""
-    from loky import ProcessPoolExecutor
+    """Load one file in a process of its own, to find which one killed the pool.
 
-    pool = ProcessPoolExecutor(1, initializer=_begin_worker, initargs=(load, preprocessing, known))
+    Raises:
+        GairError: no process can be started at all, so that no file is to blame.
+    """
+    with _pool(1, load, preprocessing, known) as pool:
+        if result := _result(pool.submit(_load_shared, file)):
+            return result
+    with _pool(1, load, preprocessing, known) as pool:
+        if _result(pool.submit(os.getpid)) is None:
+            raise GairError("decoding processes can't be started on this machine; try --workers 0")
+    return Skipped(file.path, "its decoder crashed or ran out of memory")
+
+
+@contextlib.contextmanager
+def _pool(
+    workers: int, load: Load, preprocessing: Preprocessing, known: frozenset[str]
+) -> Iterator["ProcessPoolExecutor"]:
+    """Worker processes; none outlives the block."""
+    from loky import ProcessPoolExecutor  # unlike the standard one, it never imports the user's main module
+
+    shared = (load, preprocessing, known, os.getpid())
+    pool = ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=shared)
     try:
-        return pool.submit(_load_shared, file).result()
-    except BrokenProcessPool:
-        return Skipped(file.path, "its decoder crashed or ran out of memory")
+        yield pool
     finally:
         pool.shutdown(wait=True, kill_workers=True)
+
+
+def _result(future: "Future[T]") -> T | None:
+    """What a worker returned, or None where the pool lost a worker."""
+    from loky.process_executor import BrokenProcessPool
+
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return None

@@ -80,7 +80,11 @@ def _walk(folder: str, above: tuple[tuple[int, int], ...], found: Scan) -> Itera
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        try:
+            is_folder = entry.is_dir()
+        except OSError:  # a link to itself: `_look` says so
+            is_folder = False
+        if is_folder:
             yield from _walk(entry.path, (*above, identity), found)
         else:
             yield entry.path

@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gair_search.gallery import Record
 from gair_search.indexer.scan import Scan, ScannedFile
+
+from gair_search.gallery import Record
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,11 @@ def test_imports_run_one_way(folder: str) -> None:
 @pytest.mark.parametrize("folder", ["gair_search", "indexer"])
 def test_only_the_shell_prints_and_exits(folder: str) -> None:
     for path in modules(folder):
-        calls = [n.func.id for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        calls = [
+            n.func.id
+            for n in ast.walk(ast.parse(path.read_text()))
+            if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        ]
         assert not {"print", "exit", "quit"} & set(calls), path
 
 
@@ -61,12 +65,12 @@ def test_help_and_version_load_nothing_heavy() -> None:
         "heavy = {'torch', 'numpy', 'PIL', 'open_clip', 'qdrant_client', 'qdrant_edge', 'jinja2'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True)
 
 
 def test_decoding_processes_load_no_torch() -> None:
     code = "import sys, gair_search.indexer.load; assert not {'torch', 'open_clip'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
 
 
 def test_the_package_is_typed_and_carries_its_model() -> None:

@@ -29,7 +29,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engine(photos: Path, tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
+def engine(photos: Path, tmp_path_factory: pytest.TempPathFactory):
     with Engine.open("gair-mini", db=tmp_path_factory.mktemp("db") / "gallery", device="cpu") as opened:
         opened.index(photos / "plain")
         yield opened
@@ -76,4 +76,6 @@ def test_renamed_turned_and_duplicated_photos(engine: Engine, photos: Path) -> N
         original = str(photos / "plain" / path.parent.name / path.name)
         upright = engine.similar(path, 3)
         assert original in [hit.path for hit in upright], path
-    assert mean_ap(engine, where=f"path!~{os.sep}turned{os.sep} and path!~{os.sep}copies{os.sep}") == pytest.approx(before)
+    assert mean_ap(
+        engine, where=f"path!~{os.sep}turned{os.sep} and path!~{os.sep}copies{os.sep}"
+    ) == pytest.approx(before)

@@ -53,9 +53,13 @@ class EdgeGallery(Gallery):
         self._shard: edge.EdgeShard | None = None
         self._embedder: EmbedderId | None = None
         if folder.is_dir() and not (folder / "gair.json").exists():
-            foreign = sorted(p.name for p in folder.iterdir() if p.name not in ("lock", "holder.json", "shard"))
+            foreign = sorted(
+                p.name for p in folder.iterdir() if p.name not in ("lock", "holder.json", "shard")
+            )
             if foreign:
-                raise GalleryError(f"{folder} is no gallery: it holds {foreign[0]}; name an empty or a new folder")
+                raise GalleryError(
+                    f"{folder} is no gallery: it holds {foreign[0]}; name an empty or a new folder"
+                )
         self._lock = self._acquire()
         try:
             self._open()
@@ -80,7 +84,9 @@ class EdgeGallery(Gallery):
                 f"time. Wait for it, or run a Qdrant server and give its address with --url"
             ) from None
         except OSError as error:
-            raise GalleryError(f"{self.folder} can't be used as a gallery: {error.strerror or error}") from error
+            raise GalleryError(
+                f"{self.folder} can't be used as a gallery: {error.strerror or error}"
+            ) from error
         command = " ".join(Path(part).name for part in sys.argv[:2])
         write_atomically(
             holder, json.dumps({"pid": os.getpid(), "command": command}).encode(), required=False
@@ -101,7 +107,9 @@ class EdgeGallery(Gallery):
                 )
             self._embedder = EmbedderId.from_metadata(facts["embedder"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise GalleryError(f"{metadata} is damaged ({error!r}); the gallery must be indexed anew") from error
+            raise GalleryError(
+                f"{metadata} is damaged ({error!r}); the gallery must be indexed anew"
+            ) from error
         with _translated(f"the gallery at {self.folder} can't be opened"):
             self._shard = edge.EdgeShard.load(str(self.folder / "shard"))
 
@@ -111,7 +119,9 @@ class EdgeGallery(Gallery):
 
     def create(self, embedder: EmbedderId, options: GalleryOptions) -> None:
         if (options.shards or 1) > 1 or (options.replication or 1) > 1:
-            raise GalleryError("an embedded gallery has one shard and no replicas; those need a server: --url")
+            raise GalleryError(
+                "an embedded gallery has one shard and no replicas; those need a server: --url"
+            )
         hnsw = edge.HnswIndexConfig(
             m=options.hnsw_m or 16,
             ef_construct=options.hnsw_ef_construct or 100,

@@ -62,7 +62,9 @@ def _condition(part: str) -> Condition:
     """One condition."""
     match = _CONDITION.match(part)
     if match is None or not match["value"]:
-        raise FilterError(f'"{part}" is no condition; expected FIELD OPERATOR VALUE, as in taken_at>2020-01-01')
+        raise FilterError(
+            f'"{part}" is no condition; expected FIELD OPERATOR VALUE, as in taken_at>2020-01-01'
+        )
     field, op, value = match["field"], match["op"], match["value"].strip("\"'")
     if field in TEXTS:
         if op not in ("=", "!=", "~", "!~"):

@@ -51,7 +51,9 @@ class TokenStore:
                 f"* could be any of {', '.join(f'<{n}>' for n in names)}; choose with --concept NAME, "
                 f"or write the name in the prompt"
             )
-        raise ConceptError("* stands for a learned concept, and none is learned yet; write \\* for the character")
+        raise ConceptError(
+            "* stands for a learned concept, and none is learned yet; write \\* for the character"
+        )
 
     def save(self, token: CustomToken) -> Path:
         """Store a token, replacing one of the same name. Returns its file."""

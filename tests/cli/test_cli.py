@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from gair_search.cli import app
 from support.photos import make_photos
 from support.rest_server import rest_server
-
-from gair_search.cli import app
 
 Gair = Callable[..., tuple[int, str, str]]
 
@@ -49,7 +48,9 @@ def test_index_then_query_then_similar_then_status(gair: Gair, photos: Path, hom
     assert (answer["prompt"], answer["model"]) == ("a (red:1.5) blob", "gair-mini")
     assert answer["gallery"] == str(home / "galleries" / "photos")
     assert [hit["rank"] for hit in answer["hits"]] == [1, 2, 3]
-    assert {"rank", "score", "path", "width", "height", "size", "taken_at", "content_hash"} <= set(answer["hits"][0])
+    assert {"rank", "score", "path", "width", "height", "size", "taken_at", "content_hash"} <= set(
+        answer["hits"][0]
+    )
     code, out, _ = gair("query", "a blob")
     assert code == 0
     assert out.count(".jpg") == 5
@@ -140,7 +141,9 @@ def test_the_page_is_self_contained_and_escapes(gair: Gair, photos: Path, tmp_pa
         (["models", "pull", "ViT-B-32/nonsense"], 1, "ModelError", "is no model"),
     ],
 )
-def test_errors_for_people_and_for_programs(gair: Gair, args: list[str], code: int, kind: str, said: str) -> None:
+def test_errors_for_people_and_for_programs(
+    gair: Gair, args: list[str], code: int, kind: str, said: str
+) -> None:
     ended, out, err = gair(*args, "--json")
     answer = json.loads(out)
     assert (ended, answer["error"]["type"]) == (code, kind)
@@ -172,7 +175,7 @@ def test_an_interruption_says_how_to_go_on(photos: Path, home: Path) -> None:
     """Ctrl-C in a real process, while it indexes with workers."""
     make_photos(photos, 600)
     process = subprocess.Popen(
-        [sys.executable, "-m", "gair_search.cli.app", "index", str(photos), "--workers", "1"],
+        [str(Path(sys.executable).parent / "gair"), "index", str(photos), "--workers", "1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

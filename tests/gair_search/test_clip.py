@@ -95,7 +95,9 @@ def test_text_features_and_conditioning_equal_transformers(
     assert torch.allclose(ours.features, expected, atol=1e-5)
     for row, own in enumerate(ids):
         places = slice(0, len(own) + 2)
-        assert torch.allclose(ours.conditioning[row, places], output.last_hidden_state[row, places], atol=1e-5)
+        assert torch.allclose(
+            ours.conditioning[row, places], output.last_hidden_state[row, places], atol=1e-5
+        )
 
 
 def test_a_batch_equals_its_prompts_one_by_one(tower: TextTower) -> None:
@@ -126,7 +128,9 @@ def test_weight_0_equals_masking_the_token(tower: TextTower) -> None:
     x = embeddings + tower.tower.positional_embedding[:5]
     for i, block in enumerate(tower.tower.transformer.resblocks):
         x = block(x, attn_mask=mask if i < tower.start_block else hidden)
-    expected = torch.nn.functional.normalize(tower.tower.ln_final(x)[:, 4] @ tower.tower.text_projection, dim=-1)
+    expected = torch.nn.functional.normalize(
+        tower.tower.ln_final(x)[:, 4] @ tower.tower.text_projection, dim=-1
+    )
     assert torch.allclose(ours, expected, atol=1e-6)
     assert not torch.allclose(ours, tower(embeddings, end).features, atol=1e-3)
 
@@ -150,7 +154,9 @@ def test_reweighting_equals_equation_4_inside_the_tower(tower: TextTower) -> Non
         attended = (a / a.sum(-1, keepdim=True)) @ v
         x = x + block.attn.out_proj(attended.transpose(0, 1).reshape(1, 5, width))
         x = x + block.mlp(block.ln_2(x))
-    expected = torch.nn.functional.normalize(tower.tower.ln_final(x)[:, 4] @ tower.tower.text_projection, dim=-1)
+    expected = torch.nn.functional.normalize(
+        tower.tower.ln_final(x)[:, 4] @ tower.tower.text_projection, dim=-1
+    )
     assert torch.allclose(tower(embeddings, end, weights).features, expected, atol=1e-5)
 
 
@@ -267,4 +273,4 @@ def test_a_pickle_that_runs_code_is_never_run(tmp_path: Path) -> None:
 
 def test_importing_the_package_is_light() -> None:
     code = "import sys, gair_search; assert not {'torch', 'open_clip', 'qdrant_client'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)

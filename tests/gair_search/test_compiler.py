@@ -24,9 +24,13 @@ def vector(clip: Clip, prompt: str, token: CustomToken | None = None) -> NDArray
     return query_vector(prompt, clip, (lambda _: token) if token else nobody)[0]
 
 
-@pytest.mark.parametrize("prompt", ["a red dress", "a (red:1) dress", "a ([red:2]:0.5) dress", "a red dress "])
+@pytest.mark.parametrize(
+    "prompt", ["a red dress", "a (red:1) dress", "a ([red:2]:0.5) dress", "a red dress "]
+)
 def test_weight_1_is_plain_encoding_bit_for_bit(clip: Clip, prompt: str) -> None:
-    assert np.array_equal(vector(clip, prompt.replace("([red:2]:0.5)", "red")), clip.encode_plain("a red dress")[0])
+    assert np.array_equal(
+        vector(clip, prompt.replace("([red:2]:0.5)", "red")), clip.encode_plain("a red dress")[0]
+    )
 
 
 def test_all_pieces_of_a_span_carry_its_weight(clip: Clip) -> None:
@@ -82,7 +86,7 @@ def test_too_long_a_prompt_is_never_cut(clip: Clip) -> None:
 
 def test_a_prompt_without_tokens_is_refused(clip: Clip) -> None:
     with pytest.raises(PromptError):
-        compile_prompt("\u200b\x00", clip.text_tower, nobody)
+        compile_prompt("&nbsp;", clip.text_tower, nobody)
 
 
 def test_explanation_places_every_token(clip: Clip) -> None:

@@ -7,7 +7,14 @@ from support.photos import encoded, make_photos, picture
 from support.rest_server import rest_server
 
 from gair_search import Engine, GairError
-from gair_search.errors import ConceptError, EmbedderMismatchError, FilterError, GalleryError, ImageError, PromptError
+from gair_search.errors import (
+    ConceptError,
+    EmbedderMismatchError,
+    FilterError,
+    GalleryError,
+    ImageError,
+    PromptError,
+)
 from gair_search.tokens.custom_token import CustomToken
 
 
@@ -38,7 +45,9 @@ def test_search_scores_are_cosine_similarities(engine: Engine) -> None:
     query = engine.compile("a (red:1.5) blob")
     hits = engine.search(query, 6)
     vectors = engine.gallery.vectors([hit.id for hit in hits])
-    assert [hit.score for hit in hits] == pytest.approx([vectors[h.id] @ query.vector for h in hits], abs=1e-5)
+    assert [hit.score for hit in hits] == pytest.approx(
+        [vectors[h.id] @ query.vector for h in hits], abs=1e-5
+    )
     assert [hit.path for hit in engine.search("a (red:1.5) blob", 6)] == [hit.path for hit in hits]
     assert len(engine.search("a blob", 6, where="path~003")) == 1
     assert engine.search("a blob", 6, min_score=0.999) == []
@@ -122,7 +131,9 @@ def test_threads_may_search_one_engine(engine: Engine) -> None:
     wrong: list[str] = []
 
     def ask(prompt: str) -> None:
-        wrong.extend(prompt for _ in range(10) if [h.path for h in engine.search(prompt, 3)] != expected[prompt])
+        wrong.extend(
+            prompt for _ in range(10) if [h.path for h in engine.search(prompt, 3)] != expected[prompt]
+        )
 
     threads = [threading.Thread(target=ask, args=(p,)) for p in prompts * 2]
     for thread in threads:

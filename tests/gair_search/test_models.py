@@ -31,7 +31,10 @@ def test_embedder_ids_tell_weights_and_preprocessing_apart(tmp_path: Path) -> No
     config["preprocess_cfg"]["mean"] = [0.4, 0.4, 0.4]
     (copy / "open_clip_config.json").write_text(json.dumps(config))
     changed = models.resolve(f"local-dir:{copy}").embedder_id
-    assert (changed.weights, changed.architecture) == (spec.embedder_id.weights, spec.embedder_id.architecture)
+    assert (changed.weights, changed.architecture) == (
+        spec.embedder_id.weights,
+        spec.embedder_id.architecture,
+    )
     assert not changed.same_as(spec.embedder_id)
     with (copy / "open_clip_model.safetensors").open("ab") as file:
         file.write(b"x")

@@ -131,4 +131,4 @@ def test_escaped_text_is_one_plain_span(text: str) -> None:
 
 def test_imports_no_torch() -> None:
     code = "import sys, gair_search.prompt; assert not {'torch', 'numpy', 'PIL'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)

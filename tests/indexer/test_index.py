@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gair_search.indexer.index import IndexReport, index_folders
 from PIL import Image
 from support.photos import encoded, make_photos, picture
 
 from gair_search.clip import Clip
 from gair_search.gallery.base import Gallery
-from gair_search.indexer.index import IndexReport, index_folders
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(clip: Clip, gallery: Gallery, photos: Path):  # noqa: ANN201
+def run(clip: Clip, gallery: Gallery, photos: Path):
     def index(**options: object) -> IndexReport:
         return index_folders([photos], clip, gallery, batch_size=3, workers=0, **options)
 
@@ -129,7 +129,9 @@ def test_files_that_trade_names_keep_their_own_vectors(run, clip, gallery, photo
     assert_faithful(gallery, clip, photos)
 
 
-def test_a_new_picture_under_an_old_name_while_the_old_one_moved_far_behind(run, clip, gallery, photos) -> None:
+def test_a_new_picture_under_an_old_name_while_the_old_one_moved_far_behind(
+    run, clip, gallery, photos
+) -> None:
     run()
     (photos / "000.jpg").rename(photos / "zzz.jpg")
     (photos / "000.jpg").write_bytes(encoded(picture(77)))
@@ -177,7 +179,9 @@ def test_an_interruption_keeps_what_was_stored_and_the_next_run_completes(run, c
     assert_faithful(gallery, clip, photos)
 
 
-def test_a_move_that_was_cut_off_before_the_old_place_was_dropped_is_completed(run, clip, gallery, photos) -> None:
+def test_a_move_that_was_cut_off_before_the_old_place_was_dropped_is_completed(
+    run, clip, gallery, photos
+) -> None:
     """The state that a kill between the two writes leaves: both places stored, one file."""
     run()
     shutil.copy(photos / "000.jpg", photos / "new.jpg")
@@ -193,10 +197,13 @@ def test_workers_give_the_same_gallery(clip, gallery, photos) -> None:
 
 
 def test_an_unreadable_folder_is_not_pruned() -> None:
-    from gair_search.gallery import Record
     from gair_search.indexer.scan import Scan, Skipped
     from gair_search.indexer.sync import gone
 
-    records = [Record(str(i), {"path": p}) for i, p in enumerate(["/p/locked/x.jpg", "/p/gone.jpg", "/q/far.jpg"])]
+    from gair_search.gallery import Record
+
+    records = [
+        Record(str(i), {"path": p}) for i, p in enumerate(["/p/locked/x.jpg", "/p/gone.jpg", "/q/far.jpg"])
+    ]
     scan = Scan(["/p"], skipped=[Skipped("/p/locked", "folder can't be read")])
     assert [r.payload["path"] for r in gone(records, scan)] == ["/p/gone.jpg"]

@@ -25,7 +25,7 @@ def test_killed_runs_resume_to_the_same_gallery(tmp_path: Path) -> None:
     make_photos(tmp_path / "photos", 40)
     zygote = Path(__file__).parent.parent / "support" / "zygote.py"
     command = [sys.executable, str(zygote), str(tmp_path / "photos"), str(tmp_path / "out"), "7", str(KILLS)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     trials = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(trials) == KILLS

@@ -1,27 +1,20 @@
-import os
-import signal
 import time
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-from support.photos import encoded, make_photos, picture
-
-from gair_search.image import Preprocessing
 from gair_search.indexer.fingerprint import content_hash, point_id
 from gair_search.indexer.load import Loaded, load_file, load_files
 from gair_search.indexer.scan import ScannedFile, Skipped, scan
+from support.killer import Unstartable, load_or_die
+from support.photos import encoded, make_photos, picture
+
+from gair_search.errors import GairError
+from gair_search.image import Preprocessing
 
 PREPROCESSING = Preprocessing((32, 32), (0.5,) * 3, (0.5,) * 3)
 NOTHING: frozenset[str] = frozenset()
-
-
-def load_or_die(file: ScannedFile, preprocessing: Preprocessing, known: frozenset[str]) -> Loaded | Skipped:
-    """As `load_file`, but one file kills its process as a broken native decoder would."""
-    if "killer" in file.path:
-        os.kill(os.getpid(), signal.SIGSEGV)
-    return load_file(file, preprocessing, known)
 
 
 def test_loading_one_file(tmp_path: Path) -> None:
@@ -84,6 +77,12 @@ def test_a_file_that_kills_its_decoder_is_reported_and_the_rest_goes_on(tmp_path
     skipped = [r for r in results if isinstance(r, Skipped)]
     assert [Path(s.path).name for s in skipped] == ["003-killer.jpg", "007-killer.jpg"]
     assert all("crashed" in s.reason for s in skipped)
+
+
+def test_workers_that_cannot_start_are_an_error_not_a_thousand_bad_files(tmp_path: Path) -> None:
+    make_photos(tmp_path, 3)
+    with pytest.raises(GairError, match="--workers 0"):
+        list(load_files(scan([tmp_path]).files, PREPROCESSING, NOTHING, workers=1, load=Unstartable()))
 
 
 def test_no_process_is_left_when_the_consumer_stops_early(tmp_path: Path) -> None:

@@ -6,13 +6,21 @@ import random
 import zipfile
 from pathlib import Path
 
+from gair_search.indexer.index import index_folders
 from support.photos import encoded, picture
 
 from gair_search.clip import Clip
 from gair_search.gallery.edge import EdgeGallery
-from gair_search.indexer.index import index_folders
 
-KINDS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "AVIF": "avif"}
+KINDS = {
+    "JPEG": "jpg",
+    "PNG": "png",
+    "WEBP": "webp",
+    "GIF": "gif",
+    "BMP": "bmp",
+    "TIFF": "tif",
+    "AVIF": "avif",
+}
 N = 500
 
 

@@ -5,9 +5,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from gair_search.indexer.scan import scan
 
 from gair_search.errors import GairError
-from gair_search.indexer.scan import scan
 
 
 def reasons(folder: Path) -> dict[str, str]:
@@ -73,5 +73,7 @@ def test_unreadable_folders_are_reported() -> None:
         )
         if os.geteuid() != 0:
             (folder / "locked").chmod(0)
-        done = subprocess.run([sys.executable, "-c", code, temporary], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code, temporary], capture_output=True, text=True, check=True
+        )
         assert done.stdout.strip() == "1 folder can't be read: Permission denied"

@@ -56,7 +56,9 @@ def _answer(server: RestServer, method: str, parts: list[str], body: dict[str, A
         return client.delete(name, models.PointIdsList(**body))
     if (method, rest) == ("POST", "points"):
         asked = models.PointRequest(**body)
-        return client.retrieve(name, asked.ids, with_payload=asked.with_payload, with_vectors=asked.with_vector)
+        return client.retrieve(
+            name, asked.ids, with_payload=asked.with_payload, with_vectors=asked.with_vector
+        )
     if (method, rest) == ("POST", "points/count"):
         return client.count(name)
     if (method, rest) == ("POST", "points/scroll"):

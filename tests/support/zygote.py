@@ -58,8 +58,11 @@ def main() -> None:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         complete(photos, db)
-        gone, alive = psutil.wait_procs(workers, timeout=5)
-        print(json.dumps({"moment": moment, "span": span, "workers": len(workers), "left": len(alive)}), flush=True)
+        gone, alive = psutil.wait_procs(workers, timeout=15)
+        print(
+            json.dumps({"moment": moment, "span": span, "workers": len(workers), "left": len(alive)}),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -29,14 +29,14 @@ def test_what_was_stored_is_there_after_reopening(tmp_path: Path) -> None:
 def test_one_process_at_a_time_and_the_message_names_it(tmp_path: Path) -> None:
     gallery = EdgeGallery(tmp_path / "g")
     code = f"from gair_search.gallery import open_gallery; open_gallery(db=__import__('pathlib').Path({str(tmp_path / 'g')!r}))"
-    held = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    held = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert "GalleryLockedError" in held.stderr
     assert f"process {os.getpid()}" in held.stderr
     assert "--url" in held.stderr
     with pytest.raises(GalleryLockedError):
         EdgeGallery(tmp_path / "g")
     gallery.close()
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert subprocess.run([sys.executable, "-P", "-c", code]).returncode == 0
 
 
 def test_a_creation_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:

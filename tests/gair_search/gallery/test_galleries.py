@@ -99,7 +99,9 @@ def test_records_page_through_everything(gallery: Gallery) -> None:
 def test_another_embedder_is_refused_with_both_names(filled: Gallery) -> None:
     filled.require(EmbedderId("my own name", "arch", "aaaa", "pppp", 3))
     for ask in (filled.require, filled.ensure):
-        with pytest.raises(EmbedderMismatchError, match=r"made with gair-mini.*in use is ViT-X.*--model gair-mini"):
+        with pytest.raises(
+            EmbedderMismatchError, match=r"made with gair-mini.*in use is ViT-X.*--model gair-mini"
+        ):
             ask(OTHER)
 
 

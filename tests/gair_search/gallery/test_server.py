@@ -31,7 +31,9 @@ def test_passing_failures_are_retried(rest: RestServer) -> None:
         assert rest.fail == 0
 
 
-def test_failures_that_stay_are_told_after_some_tries(rest: RestServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_that_stay_are_told_after_some_tries(
+    rest: RestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(server_module, "ATTEMPTS", 3)
     gallery = ServerGallery.connect(rest.url, "photos", KEY)
     rest.fail = 100

@@ -18,7 +18,12 @@ def test_saving_and_loading_keeps_everything(tmp_path: Path) -> None:
     token().save(tmp_path / "t.safetensors")
     loaded = CustomToken.load(tmp_path / "t.safetensors")
     assert np.array_equal(loaded.vectors, token().vectors)
-    assert (loaded.name, loaded.text_tower, loaded.parent, loaded.facts) == ("my-dress", "abc", "dress", {"preset": "mini"})
+    assert (loaded.name, loaded.text_tower, loaded.parent, loaded.facts) == (
+        "my-dress",
+        "abc",
+        "dress",
+        {"preset": "mini"},
+    )
 
 
 @pytest.mark.parametrize("name", ["", "my dress", "../x", "a>b", "-x"])
