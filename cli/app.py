@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from gair_search.cli import index, models, query, similar, status
@@ -10,7 +10,6 @@ from gair_search.cli import index, models, query, similar, status
 from gair_search import __version__
 from gair_search.errors import GairError
 
-_UsageError = typer.BadParameter.__base__ or typer.BadParameter
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
@@ -64,12 +63,13 @@ def main() -> None:
         sys.stderr.close()  # the reader of our output has gone, as in `gair query ... | head`
         code = EXIT_ERROR
     except Exception as error:
-        if not isinstance(error, _UsageError):
+        usage: Any = error  # typer's usage errors, whose class is not public
+        if not hasattr(usage, "format_message"):
             raise
         if as_json:
-            _report("UsageError", error.format_message(), as_json)
+            _report("UsageError", usage.format_message(), as_json)
         else:
-            error.show()
+            usage.show()
         code = EXIT_USAGE
     sys.exit(code if isinstance(code, int) else 0)
 

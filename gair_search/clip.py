@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from gair_search.errors import ModelError
 from gair_search.image import Preprocessing
 from gair_search.models import EmbedderId, ModelSpec
 from gair_search.reweighting import PAPER_START_FRACTION, causal_mask, reweighted_mask, start_block
+
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ class Clip:
         self.dtype = _dtype(self.device)
         self.start_fraction = start_fraction
         self._lock = threading.RLock()
-        self._text: nn.Module | None = None
+        self._text: TextTower | _PlainTextTower | None = None
         self._image: nn.Module | None = None
 
     @cached_property
@@ -190,8 +192,7 @@ class Clip:
         with torch.inference_mode(), self._autocast():
             if isinstance(tower, TextTower):
                 return tower.encode_ids([tower.token_ids(text)]).features
-            ids = tower.tokenizer([text]).to(self.device)
-            return nn.functional.normalize(tower.model.encode_text(ids).float(), dim=-1)
+            return nn.functional.normalize(tower(text, self.device).float(), dim=-1)
 
     def encode_text(
         self, embeddings: Tensor, end: Tensor, token_weights: Tensor | None = None
@@ -218,12 +219,12 @@ class Clip:
                 for v in (self.preprocessing.mean, self.preprocessing.std)
             )
             features = tower(x.sub(mean).div(std)).float()
-            return nn.functional.normalize(features, dim=-1).cpu().numpy()  # type: ignore[no-any-return]
+            return nn.functional.normalize(features, dim=-1).cpu().numpy()
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def _loaded_text(self) -> nn.Module:
+    def _loaded_text(self) -> "TextTower | _PlainTextTower":
         with self._lock:
             if self._text is None:
                 self._text = _frozen(_load_text(self.spec, self.start_fraction), self.device)
@@ -244,8 +245,13 @@ class _PlainTextTower(nn.Module):
         self.model = model
         self.tokenizer = tokenizer
 
+    def forward(self, text: str, device: torch.device) -> Tensor:
+        """Raw text features `[1, embed_dim]`."""
+        features: Tensor = self.model.encode_text(self.tokenizer([text]).to(device))
+        return features
 
-def _frozen(module: nn.Module, device: torch.device) -> nn.Module:
+
+def _frozen(module: M, device: torch.device) -> M:
     """In evaluation mode, without gradients, in float32 on the device."""
     return module.eval().requires_grad_(False).float().to(device)
 
@@ -288,7 +294,7 @@ def _load_full(spec: ModelSpec) -> Any:
         raise _misfit(spec, error) from error
 
 
-def _load_text(spec: ModelSpec, start_fraction: float) -> nn.Module:
+def _load_text(spec: ModelSpec, start_fraction: float) -> TextTower | _PlainTextTower:
     """The text tower alone where it is open_clip's own causal transformer, else with its whole model."""
     import open_clip
 

@@ -144,7 +144,8 @@ def combine(terms: Sequence[tuple[float, NDArray[np.float32]]], prompt: str) -> 
     norm = float(np.linalg.norm(total))
     if norm < 1e-6:
         raise PromptError("the queries that are added and subtracted cancel each other out", prompt)
-    return (total / norm).astype(np.float32)
+    mixed: NDArray[np.float32] = (total / norm).astype(np.float32)
+    return mixed
 
 
 def _span_tokens(span: Span, tower: TextTower, lookup: Lookup) -> tuple[list[Token], Tensor]:

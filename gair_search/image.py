@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from gair_search.errors import ImageError
 
@@ -76,7 +76,7 @@ def decode(data: bytes, target: int | None = None) -> DecodedImage:
             return _decode(data, target)
         except Image.DecompressionBombError:
             raise ImageError(f"more than {MAX_PIXELS:,} pixels: refused as a decompression bomb") from None
-        except Image.UnidentifiedImageError:
+        except UnidentifiedImageError:
             raise ImageError(_why_unidentified(data)) from None
         except (MemoryError, KeyboardInterrupt):
             raise

@@ -69,9 +69,10 @@ class EmbedderId:
     @classmethod
     def from_metadata(cls, facts: Mapping[str, Any]) -> "EmbedderId":
         """The inverse of `to_metadata`. Raises KeyError or ValueError on other content."""
-        return cls(
-            *(str(facts[k]) for k in ("name", "architecture", "weights", "preprocessing")), int(facts["dim"])
+        name, architecture, weights, preprocessing = (
+            str(facts[key]) for key in ("name", "architecture", "weights", "preprocessing")
         )
+        return cls(name, architecture, weights, preprocessing, int(facts["dim"]))
 
     def __str__(self) -> str:
         return (

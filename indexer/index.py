@@ -141,7 +141,9 @@ class _Run:
             return
         vectors = self._embed(batch) | self._reuse(batch)
         self._keep_overwritten(batch)
-        points = [Point(point_id(l.file.path), vectors[l.content_hash], self._payload(l)) for l in batch]
+        points = [
+            Point(point_id(item.file.path), vectors[item.content_hash], self._payload(item)) for item in batch
+        ]
         self.gallery.upsert(points)
         for point in points:
             record = Record(point.id, point.payload)
@@ -151,9 +153,9 @@ class _Run:
     def _embed(self, batch: Sequence[Loaded]) -> dict[str, NDArray[np.float32]]:
         """Vectors of content that was not stored before, by content hash; equal files go through once."""
         fresh = {
-            l.content_hash: l.pixels
-            for l in batch
-            if l.pixels is not None and l.content_hash not in self.known
+            item.content_hash: item.pixels
+            for item in batch
+            if item.pixels is not None and item.content_hash not in self.known
         }
         self.report.reused += len(batch) - len(fresh)
         if not fresh:
@@ -171,18 +173,18 @@ class _Run:
 
     def _reuse(self, batch: Sequence[Loaded]) -> dict[str, NDArray[np.float32]]:
         """Vectors of content that is stored already, by content hash."""
-        wanted = {l.content_hash for l in batch if l.content_hash in self.known} - set(self._kept)
+        wanted = {item.content_hash for item in batch if item.content_hash in self.known} - set(self._kept)
         stored = self.gallery.vectors([self.known[h].id for h in wanted]) if wanted else {}
         return self._kept | {h: stored[self.known[h].id] for h in wanted}
 
     def _keep_overwritten(self, batch: Sequence[Loaded]) -> None:
         """Hold on to vectors whose points are about to be replaced: a later file may have that content."""
         leaving = []
-        for l in batch:
-            record = self.stored.get(l.file.path)
+        for item in batch:
+            record = self.stored.get(item.file.path)
             if (
                 record
-                and (old := record.payload["content_hash"]) != l.content_hash
+                and (old := record.payload["content_hash"]) != item.content_hash
                 and self.known[old].id == record.id
             ):
                 leaving.append((old, record.id))

@@ -162,8 +162,9 @@ def _load_alone(
         GairError: no process can be started at all, so that no file is to blame.
     """
     with _pool(1, load, preprocessing, known) as pool:
-        if result := _result(pool.submit(_load_shared, file)):
-            return result
+        result: Loaded | Skipped | None = _result(pool.submit(_load_shared, file))
+    if result is not None:
+        return result
     with _pool(1, load, preprocessing, known) as pool:
         if _result(pool.submit(os.getpid)) is None:
             raise GairError("decoding processes can't be started on this machine; try --workers 0")

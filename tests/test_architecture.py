@@ -48,12 +48,9 @@ def test_imports_run_one_way(folder: str) -> None:
 @pytest.mark.parametrize("folder", ["gair_search", "indexer"])
 def test_only_the_shell_prints_and_exits(folder: str) -> None:
     for path in modules(folder):
-        calls = [
-            n.func.id
-            for n in ast.walk(ast.parse(path.read_text()))
-            if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
-        ]
-        assert not {"print", "exit", "quit"} & set(calls), path
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        named = {call.id for call in calls if isinstance(call, ast.Name)}
+        assert not {"print", "exit", "quit"} & named, path
 
 
 def test_help_and_version_load_nothing_heavy() -> None:

@@ -12,7 +12,6 @@ TEXTS = ("path", "format", "content_hash")
 
 _CONDITION = re.compile(r"\s*(?P<field>\w+)\s*(?P<op>>=|<=|!=|!~|=|>|<|~)\s*(?P<value>.*?)\s*$", re.S)
 _AND = re.compile(r"\s+and\s+(?=\w+\s*(?:[<>=~]|!=|!~))", re.I)
-_RANGE_OPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,12 @@ def _numbers(part: str, field: str, op: str, value: str) -> Bounds:
         raise FilterError(f'"{part}": {value} is no number') from None
     if op in ("=", "!="):
         return Bounds(field, gte=number, lte=number, negated=op == "!=")
-    return Bounds(field, **{_RANGE_OPS[op]: number})
+    return {
+        ">": Bounds(field, gt=number),
+        ">=": Bounds(field, gte=number),
+        "<": Bounds(field, lt=number),
+        "<=": Bounds(field, lte=number),
+    }[op]
 
 
 def _times(part: str, field: str, op: str, value: str) -> Bounds:

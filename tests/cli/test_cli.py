@@ -105,7 +105,7 @@ def test_the_page_is_self_contained_and_escapes(gair: Gair, photos: Path, tmp_pa
     (photos / "<b>&.jpg").write_bytes((photos / "000.jpg").read_bytes())
     gair("index", photos)
     page = tmp_path / "page.html"
-    code, out, _ = gair("query", r"a (red:1.5) \<script\> [old]", "--html", page)
+    code, _, _ = gair("query", r"a (red:1.5) \<script\> [old]", "--html", page)
     assert code == 0
     html = page.read_text()
     assert html.count("data:image/jpeg;base64,") == 6

@@ -58,7 +58,7 @@ def main() -> None:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         complete(photos, db)
-        gone, alive = psutil.wait_procs(workers, timeout=15)
+        _, alive = psutil.wait_procs(workers, timeout=15)
         print(
             json.dumps({"moment": moment, "span": span, "workers": len(workers), "left": len(alive)}),
             flush=True,

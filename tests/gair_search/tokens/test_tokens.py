@@ -74,6 +74,6 @@ def test_the_active_concept() -> None:
     store.save(token("a"))
     assert store.active().name == "a"
     store.save(token("b"))
-    with pytest.raises(ConceptError, match="<a>, <b>.*--concept"):
+    with pytest.raises(ConceptError, match=r"<a>, <b>.*--concept"):
         store.active()
     assert store.active("b").name == "b"
