@@ -68,8 +68,8 @@ def open_engine(
     from gair_search.models import BUNDLED, PREFERRED
 
     engine = Engine.open(model, gallery=gallery, db=db, url=url, device=device)
-    hint = f"; a better one: gair models pull {PREFERRED[0]}" if engine.model == BUNDLED else ""
-    typer.secho(f"model: {engine.model} on {engine.clip.device}{hint}", fg="bright_black", err=True)
+    hint = f" (bundled); a better one: gair models pull {PREFERRED[0]}" if engine.model == BUNDLED else ""
+    typer.secho(f"model: {engine.model}{hint}", fg="bright_black", err=True)
     return engine
 
 

@@ -70,16 +70,16 @@ def index(
             report = engine.index(
                 *folders, prune=prune, options=options, workers=workers, on_progress=advance
             )
-        name = engine.gallery.name
+        name, device = engine.gallery.name, engine.device
     if as_json:
-        common.print_json({"gallery": name, "model": engine.model, **report.to_json()})
+        common.print_json({"gallery": name, "model": engine.model, "device": device, **report.to_json()})
     else:
-        _print_report(report, name)
+        _print_report(report, name, device)
     if report.skipped:
         raise typer.Exit(EXIT_SKIPPED)
 
 
-def _print_report(report: "IndexReport", gallery: str) -> None:
+def _print_report(report: "IndexReport", gallery: str, device: str | None) -> None:
     """The report for people: what was done, then every file that was skipped, with its reason."""
     counts = {
         "embedded": report.embedded,
@@ -90,7 +90,8 @@ def _print_report(report: "IndexReport", gallery: str) -> None:
         "skipped": len(report.skipped),
     }
     done = ", ".join(f"{n} {what}" for what, n in counts.items() if n) or "nothing to do"
-    typer.echo(f"{report.found} images found: {done} ({report.seconds:.1f} s)")
+    where = f" on {device}" if device else ""
+    typer.echo(f"{report.found} images found: {done} ({report.seconds:.1f} s{where})")
     for skipped in report.skipped[:_SHOWN]:
         typer.secho(f"  skipped {skipped.path}: {skipped.reason}", fg="yellow")
     if len(report.skipped) > _SHOWN:

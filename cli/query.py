@@ -50,6 +50,7 @@ def query(
     """
     text = _read(prompt)
     with common.open_engine(model, gallery, db, url, device) as engine:
+        engine.check()
         compiled = engine.compile(text, plus=plus or (), minus=minus or (), concept=concept)
         hits = engine.search(compiled, k, where=where, min_score=min_score)
         name = engine.gallery.name

@@ -9,11 +9,10 @@ def status(
     gallery: common.GalleryName = None,
     db: common.Db = None,
     url: common.Url = None,
-    device: common.Device = None,
     as_json: common.Json = False,
 ) -> None:
     """Show the model, the gallery and the custom tokens in use."""
-    with common.open_engine(model, gallery, db, url, device) as engine:
+    with common.open_engine(model, gallery, db, url, None) as engine:
         facts = engine.status()
     if as_json:
         common.print_json(facts)
@@ -24,7 +23,7 @@ def status(
         typer.echo("          not made yet; make it with: gair index FOLDER")
     else:
         typer.echo(f"          made with {embedder['name']}, {embedder['dim']} dimensions")
-    typer.echo(f"model     {facts['model']} on {facts['device']}")
+    typer.echo(f"model     {facts['model']}")
     if facts["fits"] is False:
         typer.secho(f"          does not fit the gallery; use --model {embedder['name']}", fg="yellow")
     typer.echo(f"concepts  {', '.join(f'<{name}>' for name in facts['concepts']) or 'none learned'}")

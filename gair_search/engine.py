@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gair_search import models
-from gair_search.clip import Clip
-from gair_search.compiler import Query, combine, query_vector
 from gair_search.errors import ModelError, PromptError
 from gair_search.gallery import Gallery, GalleryOptions, Hit, open_gallery, parse_where
 from gair_search.image import SUFFIXES, load_pixels
-from gair_search.models import EmbedderId
-from gair_search.reweighting import PAPER_START_FRACTION
+from gair_search.models import EmbedderId, ModelSpec
+from gair_search.prompt import parse
 from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.store import TokenStore
 
 if TYPE_CHECKING:
+    from gair_search.clip import Clip
+    from gair_search.compiler import Query
     from gair_search.indexer.index import IndexReport
 
 
@@ -37,11 +37,21 @@ class Engine:
     ...     hits = engine.search("a photo of a (red:1.3) dress", k=5)
     """
 
-    def __init__(self, clip: Clip, gallery: Gallery, tokens: TokenStore) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        gallery: Gallery,
+        tokens: TokenStore,
+        device: str | None = None,
+        start_fraction: float = 0.5,
+    ) -> None:
         """Put an engine together from its parts; `open` does so from names."""
-        self.clip = clip
+        self.spec = spec
         self.gallery = gallery
         self.tokens = tokens
+        self._device = device
+        self._start_fraction = start_fraction
+        self._clip: Clip | None = None
         self._checked = False
         self._lock = threading.Lock()
 
@@ -55,7 +65,7 @@ class Engine:
         url: str | None = None,
         api_key: str | None = None,
         device: str | None = None,
-        start_fraction: float = PAPER_START_FRACTION,
+        start_fraction: float = 0.5,
     ) -> "Engine":
         """Open a gallery with a model that is on this machine. Nothing is downloaded.
 
@@ -73,7 +83,7 @@ class Engine:
         opened = open_gallery(gallery, Path(db) if db else None, url, api_key)
         try:
             name = model or os.environ.get("GAIR_MODEL") or _model_of(opened) or models.default_model()
-            return cls(Clip(models.resolve(name), device, start_fraction), opened, TokenStore())
+            return cls(models.resolve(name), opened, TokenStore(), device, start_fraction)
         except BaseException:
             opened.close()
             raise
@@ -81,7 +91,26 @@ class Engine:
     @property
     def model(self) -> str:
         """Name of the model in use."""
-        return self.clip.spec.name
+        return self.spec.name
+
+    @property
+    def clip(self) -> "Clip":
+        """The model. torch is imported when this is first asked for: what needs no vector stays quick.
+
+        Raises:
+            ModelError: the device is not there.
+        """
+        with self._lock:
+            if self._clip is None:
+                from gair_search.clip import Clip
+
+                self._clip = Clip(self.spec, self._device, self._start_fraction)
+            return self._clip
+
+    @property
+    def device(self) -> str | None:
+        """Where the model runs; None while nothing has needed it."""
+        return str(self._clip.device) if self._clip else None
 
     def index(
         self,
@@ -97,7 +126,8 @@ class Engine:
         paths = [Path(folder) for folder in folders]
         return index_folders(
             paths,
-            self.clip,
+            self.spec,
+            lambda pixels: self.clip.encode_images(pixels),
             self.gallery,
             prune=prune,
             options=options,
@@ -112,7 +142,7 @@ class Engine:
         plus: Sequence[str] = (),
         minus: Sequence[str] = (),
         concept: str | None = None,
-    ) -> Query:
+    ) -> "Query":
         """Compile a prompt into a query vector, with an explanation.
 
         Args:
@@ -124,6 +154,9 @@ class Engine:
         Raises:
             PromptError, ConceptError, ImageError, ModelError.
         """
+        parse(prompt)  # a slip of the pen is told before torch is imported
+        from gair_search.compiler import Query, combine, query_vector
+
         vector, tokens = query_vector(prompt, self.clip, self._lookup(concept))
         terms = [(1.0, prompt, vector)]
         for sign, others in ((1.0, plus), (-1.0, minus)):
@@ -139,7 +172,7 @@ class Engine:
 
     def search(
         self,
-        prompt: str | Query,
+        prompt: "str | Query",
         k: int = 10,
         *,
         plus: Sequence[str] = (),
@@ -159,11 +192,11 @@ class Engine:
             as `compile`; FilterError; GalleryError; EmbedderMismatchError.
         """
         conditions = parse_where(where)
-        self._check()
+        self.check()
         query = (
-            prompt
-            if isinstance(prompt, Query)
-            else self.compile(prompt, plus=plus, minus=minus, concept=concept)
+            self.compile(prompt, plus=plus, minus=minus, concept=concept)
+            if isinstance(prompt, str)
+            else prompt
         )
         return self.gallery.search(query.vector, k, conditions, min_score)
 
@@ -177,7 +210,7 @@ class Engine:
     ) -> list[Hit]:
         """The `k` images most like an image file, which is itself left out. Raises ImageError, as `search`."""
         conditions = parse_where(where)
-        self._check()
+        self.check()
         path = Path(image).absolute()
         hits = self.gallery.search(self._image_features(path), k + 1, conditions, min_score)
         others = [hit for hit in hits if hit.path != str(path)][:k]
@@ -188,13 +221,22 @@ class Engine:
         stored = self.gallery.embedder
         return {
             "model": self.model,
-            "device": str(self.clip.device),
             "gallery": self.gallery.name,
             "images": self.gallery.count(),
             "embedder": stored.to_metadata() if stored else None,
-            "fits": stored.same_as(self.clip.embedder_id) if stored else None,
+            "fits": stored.same_as(self.spec.embedder_id) if stored else None,
             "concepts": self.tokens.names(),
         }
+
+    def check(self) -> None:
+        """Check that the gallery is there and of this model; asks once.
+
+        Raises:
+            GalleryError, EmbedderMismatchError: as `Gallery.require`.
+        """
+        if not self._checked:
+            self.gallery.require(self.spec.embedder_id)
+            self._checked = True
 
     def close(self) -> None:
         """Release the gallery."""
@@ -208,13 +250,6 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _check(self) -> None:
-        """Once: that the gallery is there and of this model."""
-        with self._lock:
-            if not self._checked:
-                self.gallery.require(self.clip.embedder_id)
-                self._checked = True
-
     def _lookup(self, concept: str | None) -> Callable[[str], CustomToken]:
         return lambda name: self.tokens.active(concept) if name == "*" else self.tokens.get(name)
 
@@ -223,10 +258,12 @@ class Engine:
         path = Path(what)
         if path.suffix.lower() in SUFFIXES:
             return self._image_features(path)
+        from gair_search.compiler import query_vector
+
         return query_vector(what, self.clip, self._lookup(concept))[0]
 
     def _image_features(self, path: Path) -> NDArray[np.float32]:
-        pixels = load_pixels(path, self.clip.preprocessing)
+        pixels = load_pixels(path, self.spec.preprocessing)
         features: NDArray[np.float32] = self.clip.encode_images(pixels[None])[0]
         return features
 

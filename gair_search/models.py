@@ -305,11 +305,13 @@ def _tag_facts(architecture: str, tag: str) -> dict[str, Any]:
 
 def _preprocessing(config: Mapping[str, Any], given: Mapping[str, Any]) -> Preprocessing:
     """open_clip's rule: its defaults, overridden by the tag's or folder's facts; size from the image tower."""
-    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-
     side = config["vision_cfg"].get("image_size", 224)
     height, width = side if isinstance(side, list | tuple) else (side, side)
-    mean, std = given.get("mean") or OPENAI_DATASET_MEAN, given.get("std") or OPENAI_DATASET_STD
+    mean, std = given.get("mean"), given.get("std")
+    if mean is None or std is None:
+        from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+
+        mean, std = mean or OPENAI_DATASET_MEAN, std or OPENAI_DATASET_STD
     return Preprocessing(
         (int(height), int(width)),
         (float(mean[0]), float(mean[1]), float(mean[2])),

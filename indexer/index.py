@@ -14,8 +14,8 @@ from gair_search.indexer.scan import Skipped, scan
 from gair_search.indexer.sync import gone, moved, plan
 from numpy.typing import NDArray
 
-from gair_search.clip import Clip
 from gair_search.gallery import Gallery, GalleryOptions, Point, Record
+from gair_search.models import ModelSpec
 
 BATCH_SIZE = 32
 
@@ -35,8 +35,8 @@ class IndexReport:
         skipped: what was passed over, and why.
         other: files that are no images by their suffix.
         total: images in the gallery afterwards.
-        seconds: wall time. embed_seconds: of it inside the image tower, loading it aside.
-        load_model_seconds: reading the image tower from disk and its first use.
+        seconds: wall time. embed_seconds: of it inside the image tower, the first batch aside.
+        load_model_seconds: the first batch, which reads the image tower from disk.
     """
 
     found: int = 0
@@ -63,10 +63,14 @@ class IndexReport:
 OnProgress = Callable[[int, int], None]
 """Called with the files done and the files to do, after each file."""
 
+Encode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Pixels `[B, height, width, 3]` -> L2-normalised image features `[B, embed_dim]`: `Clip.encode_images`."""
+
 
 def index_folders(
     folders: Sequence[Path],
-    clip: Clip,
+    spec: ModelSpec,
+    encode: Encode,
     gallery: Gallery,
     *,
     prune: bool = False,
@@ -82,6 +86,8 @@ def index_folders(
 
     Args:
         folders: folders, or single images.
+        spec: the model: its id goes into the gallery, its preprocessing to the decoding processes.
+        encode: the model's image tower; called for content that is not stored yet, and not at all without.
         prune: also drop images below `folders` whose files are gone.
         options: for a gallery that is created by this run.
         batch_size: images that are embedded and stored at once.
@@ -93,16 +99,16 @@ def index_folders(
         GalleryError: storing failed; what was stored before is kept.
     """
     began = time.perf_counter()
-    gallery.ensure(clip.embedder_id, options)
+    gallery.ensure(spec.embedder_id, options)
     found = scan(folders)
     stored = {record.payload["path"]: record for record in gallery.records()}
     todo = plan(found.files, stored)
     report = IndexReport(len(found.files), todo.unchanged, skipped=found.skipped, other=found.other)
-    run = _Run(clip, gallery, stored, report)
+    run = _Run(encode, gallery, stored, report)
     if workers is None:
         workers = 0 if len(todo.todo) < FEW else min(8, max(1, (os.cpu_count() or 2) - 1))
     loaded = load_files(
-        todo.todo, clip.preprocessing, frozenset(run.known), workers, ahead=2 * batch_size + workers
+        todo.todo, spec.preprocessing, frozenset(run.known), workers, ahead=2 * batch_size + workers
     )
     batch: list[Loaded] = []
     for done, result in enumerate(loaded, start=1):
@@ -127,8 +133,10 @@ def index_folders(
 class _Run:
     """What an index run knows while it goes: which content is stored where."""
 
-    def __init__(self, clip: Clip, gallery: Gallery, stored: dict[str, Record], report: IndexReport) -> None:
-        self.clip = clip
+    def __init__(
+        self, encode: Encode, gallery: Gallery, stored: dict[str, Record], report: IndexReport
+    ) -> None:
+        self.encode = encode
         self.gallery = gallery
         self.stored = stored
         self.report = report
@@ -161,8 +169,8 @@ class _Run:
         if not fresh:
             return {}
         began = time.perf_counter()
-        first = not self.clip.image_tower_loaded
-        features = self.clip.encode_images(np.stack(list(fresh.values())))
+        first = not self.report.embedded
+        features = self.encode(np.stack(list(fresh.values())))
         took = time.perf_counter() - began
         if first:
             self.report.load_model_seconds += took

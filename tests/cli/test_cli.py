@@ -40,7 +40,7 @@ def test_index_then_query_then_similar_then_status(gair: Gair, photos: Path, hom
     code, out, err = gair("index", photos)
     assert code == 0
     assert "5 images found: 5 embedded" in out
-    assert "model: gair-mini on " in err
+    assert "model: gair-mini (bundled)" in err
     assert "gair models pull ViT-L-14/openai" in err
     code, out, _ = gair("query", "a (red:1.5) blob", "-k", "3", "--json")
     answer = json.loads(out)

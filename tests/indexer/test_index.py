@@ -21,7 +21,9 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(clip: Clip, gallery: Gallery, photos: Path):
     def index(**options: object) -> IndexReport:
-        return index_folders([photos], clip, gallery, batch_size=3, workers=0, **options)
+        return index_folders(
+            [photos], clip.spec, clip.encode_images, gallery, batch_size=3, workers=0, **options
+        )
 
     return index
 
@@ -150,10 +152,15 @@ def test_gone_files_stay_until_pruned(run, clip, gallery, photos) -> None:
 
 def test_pruning_keeps_to_the_folders_it_was_given(clip, gallery, photos, tmp_path) -> None:
     make_photos(tmp_path / "photos2", 2, first=20)
-    index_folders([photos, tmp_path / "photos2"], clip, gallery, workers=0)
+    index_folders([photos, tmp_path / "photos2"], clip.spec, clip.encode_images, gallery, workers=0)
     (tmp_path / "photos2" / "020.jpg").unlink()
-    assert index_folders([photos], clip, gallery, prune=True, workers=0).pruned == 0
-    assert index_folders([tmp_path / "photos2"], clip, gallery, prune=True, workers=0).pruned == 1
+    assert index_folders([photos], clip.spec, clip.encode_images, gallery, prune=True, workers=0).pruned == 0
+    assert (
+        index_folders(
+            [tmp_path / "photos2"], clip.spec, clip.encode_images, gallery, prune=True, workers=0
+        ).pruned
+        == 1
+    )
 
 
 def test_bad_files_are_skipped_with_reasons_and_tried_again(run, clip, gallery, photos) -> None:
@@ -192,7 +199,7 @@ def test_a_move_that_was_cut_off_before_the_old_place_was_dropped_is_completed(
 
 
 def test_workers_give_the_same_gallery(clip, gallery, photos) -> None:
-    index_folders([photos], clip, gallery, batch_size=3, workers=2)
+    index_folders([photos], clip.spec, clip.encode_images, gallery, batch_size=3, workers=2)
     assert_faithful(gallery, clip, photos)
 
 

@@ -64,7 +64,7 @@ def test_500_mutated_files_are_all_accounted_for(clip: Clip, tmp_path: Path) -> 
         suffix = rng.choice(list(KINDS.values())) if rng.random() < 0.3 else KINDS[kind]
         (folder / f"{i:03d}.{suffix}").write_bytes(mutated(originals[kind], rng))
     gallery = EdgeGallery(tmp_path / "gallery")
-    report = index_folders([folder], clip, gallery, workers=2)
+    report = index_folders([folder], clip.spec, clip.encode_images, gallery, workers=2)
     gallery.close()
     assert report.found == N
     assert report.embedded + report.reused + len(report.skipped) == N

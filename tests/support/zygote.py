@@ -28,9 +28,9 @@ def child(photos: Path, db: Path) -> int:
         torch.set_num_threads(1)
         from gair_search.indexer import index
 
-        index.BATCH_SIZE = 4
         with Engine.open(db=db, device="cpu") as engine:
-            index.index_folders([photos], engine.clip, engine.gallery, batch_size=4, workers=1)
+            encode = engine.clip.encode_images
+            index.index_folders([photos], engine.spec, encode, engine.gallery, batch_size=4, workers=1)
         os._exit(0)
     return pid
 
