@@ -24,6 +24,7 @@ def index(
     workers: Annotated[
         int | None, typer.Option("--workers", min=0, max=256, help="Decoding processes. [default: by cores]")
     ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images embedded at once.")] = 32,
     shards: Annotated[int | None, typer.Option(min=1, help="New gallery: shards (server).")] = None,
     replication: Annotated[int | None, typer.Option(min=1, help="New gallery: replicas (server).")] = None,
     hnsw_m: Annotated[int | None, typer.Option(min=0, help="New gallery: degree of the HNSW graph.")] = None,
@@ -68,7 +69,12 @@ def index(
                 )
 
             report = engine.index(
-                *folders, prune=prune, options=options, workers=workers, on_progress=advance
+                *folders,
+                prune=prune,
+                options=options,
+                batch_size=batch_size,
+                workers=workers,
+                on_progress=advance,
             )
         name, device = engine.gallery.name, engine.device
     if as_json:

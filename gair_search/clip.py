@@ -131,14 +131,15 @@ class Clip:
     """A loaded model: both towers, on one device, frozen. Safe to share between threads."""
 
     def __init__(
-        self, spec: ModelSpec, device: str | None = None, start_fraction: float = PAPER_START_FRACTION
+        self, spec: ModelSpec, device: str | None = None, start_fraction: float | None = None
     ) -> None:
         """Nothing is read yet; the towers load when first used.
 
         Args:
             spec: from `models.resolve`.
             device: `cpu`, `cuda`, `cuda:1`, `mps`; None takes the best there is.
-            start_fraction: share of the text tower's blocks that SToRI leaves alone, in 0..1.
+            start_fraction: share of the text tower's blocks that SToRI leaves alone, in 0..1; the paper's
+                unless given.
 
         Raises:
             ModelError: the device is not there.
@@ -146,7 +147,7 @@ class Clip:
         self.spec = spec
         self.device = _device(device)
         self.dtype = _dtype(self.device)
-        self.start_fraction = start_fraction
+        self.start_fraction = PAPER_START_FRACTION if start_fraction is None else start_fraction
         self._lock = threading.RLock()
         self._text: TextTower | _PlainTextTower | None = None
         self._image: nn.Module | None = None

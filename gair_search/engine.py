@@ -43,7 +43,7 @@ class Engine:
         gallery: Gallery,
         tokens: TokenStore,
         device: str | None = None,
-        start_fraction: float = 0.5,
+        start_fraction: float | None = None,
     ) -> None:
         """Put an engine together from its parts; `open` does so from names."""
         self.spec = spec
@@ -65,7 +65,7 @@ class Engine:
         url: str | None = None,
         api_key: str | None = None,
         device: str | None = None,
-        start_fraction: float = 0.5,
+        start_fraction: float | None = None,
     ) -> "Engine":
         """Open a gallery with a model that is on this machine. Nothing is downloaded.
 
@@ -75,7 +75,8 @@ class Engine:
             gallery: the collection's name; `photos` unless given.
             db: folder of an embedded gallery. url, api_key: of a Qdrant server.
             device: `cpu`, `cuda`, `mps`; None takes the best there is.
-            start_fraction: share of the text tower's blocks, in 0..1, that SToRI leaves alone (6 of 12).
+            start_fraction: share of the text tower's blocks, in 0..1, that SToRI leaves alone; the paper's
+                6 of 12 unless given.
 
         Raises:
             ModelError, GalleryError: what is missing, and how to get it.
@@ -117,6 +118,7 @@ class Engine:
         *folders: str | os.PathLike[str],
         prune: bool = False,
         options: GalleryOptions | None = None,
+        batch_size: int = 32,
         workers: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> "IndexReport":
@@ -131,6 +133,7 @@ class Engine:
             self.gallery,
             prune=prune,
             options=options,
+            batch_size=batch_size,
             workers=workers,
             on_progress=on_progress,
         )
@@ -211,7 +214,7 @@ class Engine:
         """The `k` images most like an image file, which is itself left out. Raises ImageError, as `search`."""
         conditions = parse_where(where)
         self.check()
-        path = Path(image).absolute()
+        path = Path(os.path.abspath(image))  # noqa: PTH100 - links are kept, as the indexer keeps them
         hits = self.gallery.search(self._image_features(path), k + 1, conditions, min_score)
         others = [hit for hit in hits if hit.path != str(path)][:k]
         return [Hit(rank, h.score, h.path, h.id, h.payload) for rank, h in enumerate(others, start=1)]

@@ -14,6 +14,7 @@ from gair_search.indexer.scan import Skipped, scan
 from gair_search.indexer.sync import gone, moved, plan
 from numpy.typing import NDArray
 
+from gair_search.errors import GalleryError
 from gair_search.gallery import Gallery, GalleryOptions, Point, Record
 from gair_search.models import ModelSpec
 
@@ -183,6 +184,8 @@ class _Run:
         """Vectors of content that is stored already, by content hash."""
         wanted = {item.content_hash for item in batch if item.content_hash in self.known} - set(self._kept)
         stored = self.gallery.vectors([self.known[h].id for h in wanted]) if wanted else {}
+        if len(stored) < len({self.known[h].id for h in wanted}):
+            raise GalleryError(f"{self.gallery.name} was changed by another process; run the index again")
         return self._kept | {h: stored[self.known[h].id] for h in wanted}
 
     def _keep_overwritten(self, batch: Sequence[Loaded]) -> None:
@@ -226,12 +229,12 @@ def _drop_gone(run: _Run, gone_records: list[Record], prune: bool) -> None:
     """Drop images that moved, and with `prune` those whose files are gone."""
     gone_ids = {record.id for record in gone_records}
     live = {r.payload["content_hash"] for r in run.stored.values() if r.id not in gone_ids}
-    old_places = moved(gone_records, live)
-    lost = [record for record in gone_records if record not in old_places]
-    run.gallery.delete([record.id for record in old_places])
+    old_places = {record.id for record in moved(gone_records, live)}
+    lost = gone_ids - old_places
+    run.gallery.delete(sorted(old_places))
     run.report.moved = len(old_places)
     if prune:
-        run.gallery.delete([record.id for record in lost])
+        run.gallery.delete(sorted(lost))
         run.report.pruned = len(lost)
     else:
         run.report.gone = len(lost)

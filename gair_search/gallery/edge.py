@@ -26,6 +26,7 @@ INDEXING_THRESHOLD_KB = 400_000
 with every vector takes a few milliseconds, is exact and costs no building (benchmarks/RESULTS.md)."""
 
 _FORMAT = 1
+_OWN = ("gair.json", "shard", "lock", "holder.json")
 _SCROLL = 2000
 _SCHEMAS = {
     "integer": edge.PayloadSchemaType.Integer,
@@ -42,37 +43,31 @@ class EdgeGallery(Gallery):
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open the gallery in `folder`, or prepare to create one there.
+        """Open the gallery in `folder`; where there is none, nothing is made or touched before `create`.
 
         Raises:
             GalleryLockedError: another process holds it.
-            GalleryError: the folder can't be written, or holds something else.
+            GalleryError: it is damaged, or the folder holds something else.
         """
         self.name = str(folder)
         self.folder = folder
+        self._lock: FileLock | None = None
         self._shard: edge.EdgeShard | None = None
         self._embedder: EmbedderId | None = None
-        if folder.is_dir() and not (folder / "gair.json").exists():
-            foreign = sorted(
-                p.name for p in folder.iterdir() if p.name not in ("lock", "holder.json", "shard")
-            )
-            if foreign:
-                raise GalleryError(
-                    f"{folder} is no gallery: it holds {foreign[0]}; name an empty or a new folder"
-                )
-        self._lock = self._acquire()
-        try:
+        if self._metadata.exists():
+            self._acquire()
             self._open()
-        except BaseException:
-            self._lock.release()
-            raise
 
-    def _acquire(self) -> FileLock:
+    @property
+    def _metadata(self) -> Path:
+        """The file that makes a gallery valid."""
+        return self.folder / "gair.json"
+
+    def _acquire(self) -> None:
         """Take the folder's lock, which the system frees when this process ends, however it ends."""
         lock = FileLock(self.folder / "lock", timeout=0)
         holder = self.folder / "holder.json"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
             who = "another process"
@@ -91,27 +86,26 @@ class EdgeGallery(Gallery):
         write_atomically(
             holder, json.dumps({"pid": os.getpid(), "command": command}).encode(), required=False
         )
-        return lock
+        self._lock = lock
 
     def _open(self) -> None:
-        """Load the shard that `gair.json` vouches for; without it, whatever lies there was never finished."""
-        metadata = self.folder / "gair.json"
-        if not metadata.exists():
-            shutil.rmtree(self.folder / "shard", ignore_errors=True)
-            return
+        """Load the shard that `gair.json` vouches for. Frees the lock where that fails."""
         try:
-            facts = json.loads(metadata.read_text("utf-8"))
+            facts = json.loads(self._metadata.read_text("utf-8"))
             if facts["format"] != _FORMAT:
                 raise GalleryError(
                     f"{self.folder} has gallery format {facts['format']}, and this version reads {_FORMAT}"
                 )
-            self._embedder = EmbedderId.from_metadata(facts["embedder"])
+            embedder = EmbedderId.from_metadata(facts["embedder"])
+            with _translated(f"the gallery at {self.folder} can't be opened"):
+                self._shard = edge.EdgeShard.load(str(self.folder / "shard"))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise GalleryError(
-                f"{metadata} is damaged ({error!r}); the gallery must be indexed anew"
-            ) from error
-        with _translated(f"the gallery at {self.folder} can't be opened"):
-            self._shard = edge.EdgeShard.load(str(self.folder / "shard"))
+            self.close()
+            raise GalleryError(f"{self._metadata} is damaged ({error!r}); index the photos anew") from error
+        except GalleryError:
+            self.close()
+            raise
+        self._embedder = embedder
 
     @property
     def embedder(self) -> EmbedderId | None:
@@ -122,6 +116,9 @@ class EdgeGallery(Gallery):
             raise GalleryError(
                 "an embedded gallery has one shard and no replicas; those need a server: --url"
             )
+        self._prepare()
+        if self._metadata.exists():  # another process was quicker
+            return self._open()
         hnsw = edge.HnswIndexConfig(
             m=options.hnsw_m or 16,
             ef_construct=options.hnsw_ef_construct or 100,
@@ -140,8 +137,30 @@ class EdgeGallery(Gallery):
                 shard.update(edge.UpdateOperation.create_field_index(field, _SCHEMAS[schema]))
             shard.flush()
         facts = {"format": _FORMAT, "embedder": embedder.to_metadata()}
-        write_atomically(self.folder / "gair.json", json.dumps(facts, indent=1).encode())
+        write_atomically(self._metadata, json.dumps(facts, indent=1).encode())
         self._shard, self._embedder = shard, embedder
+        return None
+
+    def _prepare(self) -> None:
+        """Make the folder and lock it; clear what a creation that was cut off left there.
+
+        Raises:
+            GalleryError: the folder can't be made, or holds something else.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            foreign = sorted(p.name for p in self.folder.iterdir() if p.name not in _OWN)
+        except OSError as error:
+            raise GalleryError(
+                f"{self.folder} can't be used as a gallery: {error.strerror or error}"
+            ) from error
+        if foreign:
+            raise GalleryError(
+                f"{self.folder} is no gallery: it holds {foreign[0]}; name an empty or a new folder"
+            )
+        self._acquire()
+        if not self._metadata.exists():
+            shutil.rmtree(self.folder / "shard", ignore_errors=True)
 
     @property
     def shard(self) -> edge.EdgeShard:
@@ -223,7 +242,9 @@ class EdgeGallery(Gallery):
         if self._shard is not None:
             self._shard.close()
             self._shard = None
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ def test_what_was_stored_is_there_after_reopening(tmp_path: Path) -> None:
 
 def test_one_process_at_a_time_and_the_message_names_it(tmp_path: Path) -> None:
     gallery = EdgeGallery(tmp_path / "g")
+    gallery.ensure(EMBEDDER)
     code = (
         "from pathlib import Path; from gair_search.gallery import open_gallery; "
         f"open_gallery(db=Path({str(tmp_path / 'g')!r}))"
@@ -55,14 +56,33 @@ def test_a_creation_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
     again.close()
 
 
+def test_looking_for_a_gallery_makes_nothing(tmp_path: Path) -> None:
+    gallery = EdgeGallery(tmp_path / "typo" / "g")
+    assert gallery.embedder is None
+    gallery.close()
+    assert not (tmp_path / "typo").exists()
+
+
+def test_two_that_create_at_once_share_what_the_first_made(tmp_path: Path) -> None:
+    slow, quick = EdgeGallery(tmp_path / "g"), EdgeGallery(tmp_path / "g")
+    quick.ensure(EMBEDDER)
+    with pytest.raises(GalleryLockedError):
+        slow.ensure(EMBEDDER)
+    quick.upsert([point(0, [1, 0, 0])])
+    quick.close()
+    slow.ensure(EMBEDDER)
+    assert slow.count() == 1
+    slow.close()
+
+
 def test_folders_of_something_else_and_damage_are_refused(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "holiday.jpg").touch()
     with pytest.raises(GalleryError, match=r"holds holiday\.jpg"):
-        EdgeGallery(tmp_path / "other")
+        EdgeGallery(tmp_path / "other").ensure(EMBEDDER)
     (tmp_path / "file").touch()
     with pytest.raises(GalleryError, match="can't be used"):
-        EdgeGallery(tmp_path / "file")
+        EdgeGallery(tmp_path / "file").ensure(EMBEDDER)
     gallery = EdgeGallery(tmp_path / "g")
     gallery.create(EMBEDDER, GalleryOptions())
     gallery.close()
