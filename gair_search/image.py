@@ -188,8 +188,10 @@ class Preprocessing:
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop one RGB image. Returns uint8 `[height, width, 3]`, not yet normalised."""
         height, width = self.size
-        method = Image.Resampling.BILINEAR if self.interpolation == "bilinear" else Image.Resampling.BICUBIC
-        resized = image.resize(self._resized(image), method, reducing_gap=None)
+        # open_clip resizes to oblong shapes bicubically, whatever the configuration says
+        told = self.interpolation == "bilinear" and (height == width or self.resize_mode != "shortest")
+        method = Image.Resampling.BILINEAR if told else Image.Resampling.BICUBIC
+        resized = image.resize(self._resized(image), method)
         left, top = round((resized.width - width) / 2.0), round((resized.height - height) / 2.0)
         if resized.size == (width, height):
             return np.asarray(resized, dtype=np.uint8)

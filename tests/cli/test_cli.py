@@ -129,7 +129,7 @@ def test_the_page_is_self_contained_and_escapes(gair: Gair, photos: Path, tmp_pa
         (["query", "a (dog"], 1, "PromptError", "never closed"),
         (["query", "a <nothing>"], 1, "ConceptError", "unknown concept"),
         (["query", "a dog", "--where", "x=1"], 1, "FilterError", "no field x"),
-        (["query", "a dog"], 1, "GalleryError", "gair index FOLDER"),
+        (["query", "a dog", "--gallery", "none"], 1, "GalleryError", "gair index FOLDER"),
         (["query", "a dog", "--model", "nonsense"], 1, "ModelError", "no architecture"),
         (["query", "a dog", "--device", "toaster"], 1, "ModelError", "--device cpu"),
         (["query", "a dog", "--url", "http://127.0.0.1:9"], 1, "GalleryError", "could not be reached"),
@@ -137,13 +137,15 @@ def test_the_page_is_self_contained_and_escapes(gair: Gair, photos: Path, tmp_pa
         (["query", "a dog", "--nonsense"], 2, "UsageError", "--nonsense"),
         (["query"], 2, "UsageError", "PROMPT"),
         (["index", "/no/such/folder"], 1, "GairError", "does not exist"),
-        (["similar", "/no/such/image.jpg"], 1, "GalleryError", "gair index FOLDER"),
+        (["similar", "/no/such/image.jpg"], 1, "ImageError", "No such file"),
+        (["similar", "x.jpg", "--gallery", "none"], 1, "GalleryError", "gair index FOLDER"),
         (["models", "pull", "ViT-B-32/nonsense"], 1, "ModelError", "is no model"),
     ],
 )
 def test_errors_for_people_and_for_programs(
-    gair: Gair, args: list[str], code: int, kind: str, said: str
+    gair: Gair, photos: Path, args: list[str], code: int, kind: str, said: str
 ) -> None:
+    gair("index", photos)
     ended, out, err = gair(*args, "--json")
     answer = json.loads(out)
     assert (ended, answer["error"]["type"]) == (code, kind)
