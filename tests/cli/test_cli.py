@@ -183,10 +183,12 @@ def test_an_interruption_says_how_to_go_on(photos: Path, home: Path) -> None:
         text=True,
         env=os.environ | {"GAIR_HOME": str(home)},
         start_new_session=True,
+        # a shell's background jobs, and so perhaps this one, are born deaf to Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    matrix = home / "galleries" / "photos" / "gair.json"
+    made = home / "galleries" / "photos" / "gair.json"
     deadline = time.monotonic() + 60
-    while not matrix.exists() and time.monotonic() < deadline:
+    while not made.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(1.5)
     os.killpg(process.pid, signal.SIGINT)
