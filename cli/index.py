@@ -14,7 +14,7 @@ _SHOWN = 20
 
 
 def index(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders, or single images.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders, or single images.")],
     prune: Annotated[bool, typer.Option("--prune", help="Drop images whose files are gone.")] = False,
     model: common.Model = None,
     gallery: common.GalleryName = None,
