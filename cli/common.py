@@ -79,17 +79,21 @@ def print_json(content: dict[str, Any]) -> None:
 
 
 def print_hits(hits: "list[Hit]") -> None:
-    """Hits as a table for people."""
+    """Hits as a table for people; as lines of rank, score and path with tabs between them for a pipe."""
     from rich.console import Console
     from rich.table import Table
 
     if not hits:
         typer.echo("no hits: the gallery holds nothing that passes --where and --min-score")
         return
+    if not sys.stdout.isatty():
+        for hit in hits:
+            typer.echo(f"{hit.rank}\t{hit.score:.4f}\t{hit.path}")
+        return
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("rank", justify="right")
     table.add_column("score", justify="right")
     table.add_column("path", overflow="fold")
     for hit in hits:
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", hit.path, end_section=False)
-    Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", hit.path)
+    Console(markup=False, highlight=False, emoji=False).print(table)

@@ -5,7 +5,9 @@ from typing import Annotated
 import typer
 from gair_search.cli import common
 
-app = typer.Typer(help="List models, and pull better ones.", invoke_without_command=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List models, and pull better ones.", invoke_without_command=True, rich_markup_mode=None
+)
 
 
 @app.callback()

@@ -46,8 +46,12 @@ def write_page(
         gallery=gallery,
         written=datetime.now().strftime("%Y-%m-%d %H:%M"),
     )
+    target = file.resolve()  # what a link points to is written, not the link
     try:
-        write_atomically(file, page.encode())
+        if target.exists() and not target.is_file():
+            target.write_bytes(page.encode())  # a pipe or a terminal can't be replaced
+        else:
+            write_atomically(target, page.encode())
     except OSError as error:
         raise GairError(f"the page can't be written to {file}: {error.strerror or error}") from error
 

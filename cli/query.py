@@ -101,7 +101,7 @@ def _explain(compiled: "Query") -> None:
         piece = compiled.prompt[token.start : token.end].strip()
         style = "bold" if token.weight > 1 else "dim" if token.weight < 1 else ""
         table.add_row(token.text, f"{token.weight:.2f}", piece, style=style)
-    console = Console(markup=False, highlight=False)
+    console = Console(markup=False, highlight=False, emoji=False)
     console.print(table)
     for factor, what in compiled.terms[1:]:
         console.print(f"{factor:+.2f} x {what}")

@@ -43,7 +43,7 @@ def gair(*args: str) -> int:
 
 
 def main() -> int:
-    photos = Path(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1] else sample_photos()
+    photos = Path(sys.argv[1]).expanduser() if len(sys.argv) > 1 and sys.argv[1] else sample_photos()
     os.environ["GAIR_HOME"] = str(DEMO / "home")
     page = DEMO / "hits.html"
     codes = [gair("index", str(photos))]

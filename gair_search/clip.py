@@ -3,9 +3,10 @@
 The two towers load apart and when first used, so that text-only work never reads the image tower.
 """
 
+import contextlib
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gair_search.errors import ModelError
+from gair_search.errors import ModelError, PromptError
 from gair_search.image import Preprocessing
 from gair_search.models import EmbedderId, ModelSpec
 from gair_search.reweighting import PAPER_START_FRACTION, causal_mask, reweighted_mask, start_block
@@ -142,8 +143,10 @@ class Clip:
                 unless given.
 
         Raises:
-            ModelError: the device is not there.
+            ModelError: the device is not there, or `start_fraction` is no fraction.
         """
+        if start_fraction is not None and not 0 <= start_fraction <= 1:
+            raise ModelError(f"start_fraction {start_fraction}: expected a share of the blocks, in 0..1")
         self.spec = spec
         self.device = _device(device)
         self.dtype = _dtype(self.device)
@@ -211,6 +214,9 @@ class Clip:
 
         Returns:
             image features, float32 `[B, embed_dim]`, L2-normalised.
+
+        Raises:
+            ModelError: damaged weights, or out of memory.
         """
         tower = self._loaded_image()
         with torch.inference_mode(), self._autocast():
@@ -219,7 +225,10 @@ class Clip:
                 torch.tensor(v, device=self.device).view(1, 3, 1, 1)
                 for v in (self.preprocessing.mean, self.preprocessing.std)
             )
-            features = tower(x.sub(mean).div(std)).float()
+            try:
+                features = tower(x.sub(mean).div(std)).float()
+            except torch.OutOfMemoryError as error:
+                raise ModelError(f"{len(pixels)} images at once are too many; try --batch-size") from error
             return nn.functional.normalize(features, dim=-1).cpu().numpy()
 
     def _autocast(self) -> torch.autocast:
@@ -247,7 +256,11 @@ class _PlainTextTower(nn.Module):
         self.tokenizer = tokenizer
 
     def forward(self, text: str, device: torch.device) -> Tensor:
-        """Raw text features `[1, embed_dim]`."""
+        """Raw text features `[1, embed_dim]`. Raises PromptError where the tokenizer would cut the text."""
+        own = getattr(self.tokenizer, "tokenizer", self.tokenizer)
+        n, room = len(own.encode(text)), int(self.tokenizer.context_length)
+        if n > room:
+            raise PromptError(f"the prompt has {n} tokens and the model takes {room}; shorten it", text)
         features: Tensor = self.model.encode_text(self.tokenizer([text]).to(device))
         return features
 
@@ -264,6 +277,8 @@ def _device(name: str | None) -> torch.device:
         return torch.device(best)
     try:
         device = torch.device(name)
+        if device.type == "meta":
+            raise RuntimeError("it holds no data")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
@@ -286,11 +301,12 @@ def _load_full(spec: ModelSpec) -> Any:
 
     local = spec.architecture.startswith("local-dir:")
     try:
-        return open_clip.create_model(
-            spec.architecture,
-            pretrained=None if local else str(spec.weights),
-            force_quick_gelu=spec.quick_gelu,
-        )
+        with _offline():
+            return open_clip.create_model(
+                spec.architecture,
+                pretrained=None if local else str(spec.weights),
+                force_quick_gelu=spec.quick_gelu,
+            )
     except Exception as error:  # torch, safetensors and open_clip each raise their own on a misfit
         raise _misfit(spec, error) from error
 
@@ -325,9 +341,22 @@ def _tokenizer(spec: ModelSpec) -> Any:
     import open_clip
 
     try:
-        return open_clip.get_tokenizer(spec.architecture)
+        with _offline():
+            return open_clip.get_tokenizer(spec.architecture)
     except Exception as error:
         raise ModelError(f"the tokenizer of {spec.name} can't be loaded: {error}") from error
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Keep open_clip and transformers from fetching what a model lacks: only `gair models pull` downloads."""
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _text_state(spec: ModelSpec) -> dict[str, Tensor]:

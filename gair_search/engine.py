@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gair_search import models
-from gair_search.errors import ModelError, PromptError
-from gair_search.gallery import Gallery, GalleryOptions, Hit, open_gallery, parse_where
+from gair_search.errors import GairError, ModelError, PromptError
+from gair_search.gallery import Gallery, GalleryOptions, Hit, Where, open_gallery, parse_where
 from gair_search.image import SUFFIXES, load_pixels
 from gair_search.models import EmbedderId, ModelSpec
 from gair_search.prompt import parse
@@ -125,6 +125,8 @@ class Engine:
         """Bring the gallery up to date with folders of images; see `indexer.index.index_folders`."""
         from gair_search.indexer.index import index_folders
 
+        if self._device is not None:
+            _ = self.clip  # a device that isn't there is told before a gallery is made
         paths = [Path(folder) for folder in folders]
         return index_folders(
             paths,
@@ -194,7 +196,7 @@ class Engine:
         Raises:
             as `compile`; FilterError; GalleryError; EmbedderMismatchError.
         """
-        conditions = parse_where(where)
+        conditions = _conditions(k, where)
         self.check()
         query = (
             self.compile(prompt, plus=plus, minus=minus, concept=concept)
@@ -212,11 +214,11 @@ class Engine:
         min_score: float | None = None,
     ) -> list[Hit]:
         """The `k` images most like an image file, which is itself left out. Raises ImageError, as `search`."""
-        conditions = parse_where(where)
+        conditions = _conditions(k, where)
         self.check()
         path = Path(os.path.abspath(image))  # noqa: PTH100 - links are kept, as the indexer keeps them
         hits = self.gallery.search(self._image_features(path), k + 1, conditions, min_score)
-        others = [hit for hit in hits if hit.path != str(path)][:k]
+        others = [hit for hit in hits if os.path.realpath(hit.path) != os.path.realpath(path)][:k]
         return [Hit(rank, h.score, h.path, h.id, h.payload) for rank, h in enumerate(others, start=1)]
 
     def status(self) -> dict[str, Any]:
@@ -267,8 +269,15 @@ class Engine:
 
     def _image_features(self, path: Path) -> NDArray[np.float32]:
         pixels = load_pixels(path, self.spec.preprocessing)
-        features: NDArray[np.float32] = self.clip.encode_images(pixels[None])[0]
+        features: NDArray[np.float32] = self.clip.encode_images(np.stack([pixels]))[0]
         return features
+
+
+def _conditions(k: int, where: str | None) -> Where:
+    """The filter of a search for `k` hits. Raises FilterError; GairError where `k` is no count."""
+    if k < 1:
+        raise GairError(f"k = {k}: expected a number of hits, 1 or more")
+    return parse_where(where)
 
 
 def _factor(term: str) -> tuple[float, str]:

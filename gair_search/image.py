@@ -3,7 +3,6 @@ so that a decoding process starts in a moment."""
 
 import contextlib
 import io
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +15,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from gair_search.errors import ImageError
 
-MAX_PIXELS = 2**28
-"""Images of more pixels (268 million) are refused as decompression bombs."""
+MAX_RATIO = 16
+"""Of a longer strip, the central part of this ratio stands for the whole."""
 
 FORMATS: dict[str, tuple[str, ...]] = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -64,24 +63,22 @@ def decode(data: bytes, target: int | None = None) -> DecodedImage:
             decoded at 1/2, 1/4 or 1/8 scale, never below twice the target, which saves most of the work.
 
     Raises:
-        ImageError: empty, not an image, truncated, damaged, or of more than `MAX_PIXELS`.
+        ImageError: empty, not an image, truncated, damaged, or of more pixels than Pillow allows (twice its
+            `MAX_IMAGE_PIXELS`: 179 million, unless the host program sets it otherwise).
     """
     if not data:
         raise ImageError("the file is empty (0 bytes)")
     _register_heif()
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses above twice this figure
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return _decode(data, target)
-        except Image.DecompressionBombError:
-            raise ImageError(f"more than {MAX_PIXELS:,} pixels: refused as a decompression bomb") from None
-        except UnidentifiedImageError:
-            raise ImageError(_why_unidentified(data)) from None
-        except (MemoryError, KeyboardInterrupt):
-            raise
-        except Exception as error:  # Pillow's plugins raise almost anything on damaged files
-            raise ImageError(f"damaged: {str(error) or type(error).__name__}") from error
+    try:
+        return _decode(data, target)
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"too many pixels, refused as a decompression bomb: {error}") from None
+    except UnidentifiedImageError:
+        raise ImageError(_why_unidentified(data)) from None
+    except MemoryError:
+        raise ImageError("not enough memory to decode it") from None
+    except Exception as error:  # Pillow's plugins raise almost anything on damaged files
+        raise ImageError(f"damaged: {str(error) or type(error).__name__}") from error
 
 
 def _decode(data: bytes, target: int | None) -> DecodedImage:
@@ -188,6 +185,8 @@ class Preprocessing:
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop one RGB image. Returns uint8 `[height, width, 3]`, not yet normalised."""
         height, width = self.size
+        if self.resize_mode == "shortest":
+            image = _without_ends(image)
         # open_clip resizes to oblong shapes bicubically, whatever the configuration says
         told = self.interpolation == "bilinear" and (height == width or self.resize_mode != "shortest")
         method = Image.Resampling.BILINEAR if told else Image.Resampling.BICUBIC
@@ -216,6 +215,19 @@ class Preprocessing:
             return (height, longer) if image.width <= image.height else (longer, height)
         ratio = min(ratio_h, ratio_w)
         return round(image.width / ratio), round(image.height / ratio)
+
+
+def _without_ends(image: Image.Image) -> Image.Image:
+    """The central part of a strip longer than `MAX_RATIO`: resized whole, a 1 x 65,000 strip takes gigabytes."""
+    width, height = image.size
+    across, along = MAX_RATIO * height, MAX_RATIO * width
+    if width > across:
+        left = (width - across) // 2
+        return image.crop((left, 0, left + across, height))
+    if height > along:
+        top = (height - along) // 2
+        return image.crop((0, top, width, top + along))
+    return image
 
 
 def load_pixels(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:

@@ -169,13 +169,14 @@ def pull(name: str) -> Path:
         return resolve(name).weights
     try:
         if name.startswith("hf-hub:"):
-            repo = name.removeprefix("hf-hub:")
             _preflight(_hub_endpoint(), name)
-            open_clip.pretrained.download_pretrained_from_hf(repo, filename="open_clip_config.json")
-            return Path(open_clip.pretrained.download_pretrained_from_hf(repo))
-        facts = _tag_facts(*_split_tag(name))
+            return _pull_repository(name.removeprefix("hf-hub:"))
+        architecture, tag = _split_tag(name)
+        facts = _tag_facts(architecture, tag)
         _preflight(_hub_endpoint() if facts.get("hf_hub") else facts["url"], name)
-        return Path(open_clip.pretrained.download_pretrained(facts))
+        weights = Path(open_clip.pretrained.download_pretrained(facts))
+        open_clip.get_tokenizer(architecture)  # some have one of their own, which is fetched here and now
+        return weights
     except ModelError:
         raise
     except Exception as error:  # the hub client, urllib and the file system each raise their own
@@ -334,7 +335,7 @@ def _cached_weights(name: str) -> Path | None:
             for wanted in dict.fromkeys((Path(candidate).with_suffix(".safetensors").name, candidate)):
                 if isinstance(found := try_to_load_from_cache(repo, wanted), str):
                     return Path(found)
-    if url := facts.get("url"):
+    elif url := facts.get("url"):
         file_in_cache = Path("~/.cache/clip").expanduser() / Path(url).name
         if file_in_cache.is_file():
             return file_in_cache
@@ -345,10 +346,25 @@ def _cached_folder(name: str) -> Path:
     """The snapshot folder of an `hf-hub:` model in the cache."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(name.removeprefix("hf-hub:"), "open_clip_config.json")
+    try:
+        found = try_to_load_from_cache(name.removeprefix("hf-hub:"), "open_clip_config.json")
+    except ValueError as error:
+        raise ModelError(f"{name} is no repository: {error}") from error
     if not isinstance(found, str):
         raise ModelError(f"{name} is not on this machine; get it with: gair models pull {name}")
     return Path(found).parent
+
+
+def _pull_repository(repo: str) -> Path:
+    """Fetch a repository in open_clip's hub format: config, tokenizer, and one weights file. Returns that."""
+    from huggingface_hub import HfApi, snapshot_download
+
+    files = HfApi().list_repo_files(repo)
+    weights = next((file for file in _WEIGHT_FILES if file in files), None)
+    if weights is None:
+        raise ModelError(f"hf-hub:{repo} has no weights; expected one of {', '.join(_WEIGHT_FILES)}")
+    folder = snapshot_download(repo, allow_patterns=["*.json", "*.txt", "*.model", weights])
+    return Path(folder) / weights
 
 
 def _hub_endpoint() -> str:
@@ -371,7 +387,7 @@ def _preflight(url: str, name: str) -> None:
             ).close()
         except urllib.error.HTTPError:
             pass  # an answer is an answer
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: HF_ENDPOINT is no address
             problems.append(str(getattr(error, "reason", error)))
 
     problems: list[str] = []

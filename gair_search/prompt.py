@@ -13,6 +13,12 @@ from gair_search.errors import PromptError
 ROUND_WEIGHT = 1.1
 """Token weight of `(word)`; `[word]` has its reciprocal."""
 
+MAX_WEIGHT = 1e6
+"""Largest token weight, brackets multiplied; beyond it the attention's float32 loses every other word."""
+
+MAX_CHARACTERS = 20_000
+"""Longest prompt that is looked at; no context has room for a fraction of it."""
+
 _ESCAPABLE = frozenset("()[]<>*\\")
 _NAME = re.compile(r"<([A-Za-z0-9][A-Za-z0-9_.-]*)>")
 _WEIGHT = re.compile(r":\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?))\s*\)", re.I)
@@ -75,6 +81,10 @@ def parse(prompt: str) -> list[Span]:
     Raises:
         PromptError: with the place of the fault and what to write instead.
     """
+    if len(prompt) > MAX_CHARACTERS:
+        raise PromptError(
+            f"the prompt has {len(prompt):,} characters; at most {MAX_CHARACTERS:,} are read", ""
+        )
     _refuse_generator_syntax(prompt)
     pieces: list[_Piece] = []
     groups: list[_Group] = []
@@ -199,6 +209,10 @@ def _spans(prompt: str, pieces: list[_Piece]) -> list[Span]:
         raise PromptError("the prompt is empty; write what the picture should show", prompt)
     if not any(span.weight > 0 for span in spans):
         raise PromptError("every word has weight 0, so nothing is left to search for", prompt)
-    if any(not math.isfinite(span.weight) for span in spans):
-        raise PromptError("nested weights multiply, and here they overflow", prompt)
+    if heavy := next((span for span in spans if not span.weight <= MAX_WEIGHT), None):
+        raise PromptError(
+            f"a token weight of {heavy.weight:.3g}; at most {MAX_WEIGHT:g} makes sense (nested weights multiply)",
+            prompt,
+            heavy.start,
+        )
     return spans

@@ -1,5 +1,6 @@
 """The pipeline: scan -> plan -> load (workers) -> embed in batches -> store."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -100,8 +101,8 @@ def index_folders(
         GalleryError: storing failed; what was stored before is kept.
     """
     began = time.perf_counter()
+    found = scan(folders)  # before a gallery is made: a slip of the pen leaves none behind
     gallery.ensure(spec.embedder_id, options)
-    found = scan(folders)
     stored = {record.payload["path"]: record for record in gallery.records()}
     todo = plan(found.files, stored)
     report = IndexReport(len(found.files), todo.unchanged, skipped=found.skipped, other=found.other)
@@ -112,16 +113,17 @@ def index_folders(
         todo.todo, spec.preprocessing, frozenset(run.known), workers, ahead=2 * batch_size + workers
     )
     batch: list[Loaded] = []
-    for done, result in enumerate(loaded, start=1):
-        if isinstance(result, Skipped):
-            report.skipped.append(result)
-        else:
-            batch.append(result)
-        if len(batch) == batch_size:
-            run.store(batch)
-            batch = []
-        if on_progress:
-            on_progress(done, len(todo.todo))
+    with contextlib.closing(loaded):
+        for done, result in enumerate(loaded, start=1):
+            if isinstance(result, Skipped):
+                report.skipped.append(result)
+            else:
+                batch.append(result)
+            if len(batch) == batch_size:
+                run.store(batch)
+                batch = []
+            if on_progress:
+                on_progress(done, len(todo.todo))
     run.store(batch)
     _drop_gone(run, gone(stored.values(), found), prune)
     if todo.todo or report.moved or report.pruned:
@@ -182,11 +184,11 @@ class _Run:
 
     def _reuse(self, batch: Sequence[Loaded]) -> dict[str, NDArray[np.float32]]:
         """Vectors of content that is stored already, by content hash."""
-        wanted = {item.content_hash for item in batch if item.content_hash in self.known} - set(self._kept)
-        stored = self.gallery.vectors([self.known[h].id for h in wanted]) if wanted else {}
-        if len(stored) < len({self.known[h].id for h in wanted}):
-            raise GalleryError(f"{self.gallery.name} was changed by another process; run the index again")
-        return self._kept | {h: stored[self.known[h].id] for h in wanted}
+        needed = {item.content_hash for item in batch if item.content_hash in self.known}
+        kept = {h: self._kept[h] for h in needed if h in self._kept}
+        ids = {h: self.known[h].id for h in needed - kept.keys()}
+        stored = self._stored_vectors(set(ids.values()))
+        return kept | {h: stored[i] for h, i in ids.items()}
 
     def _keep_overwritten(self, batch: Sequence[Loaded]) -> None:
         """Hold on to vectors whose points are about to be replaced: a later file may have that content."""
@@ -199,9 +201,15 @@ class _Run:
                 and self.known[old].id == record.id
             ):
                 leaving.append((old, record.id))
-        if leaving:
-            vectors = self.gallery.vectors([i for _, i in leaving])
-            self._kept |= {old: vectors[i] for old, i in leaving}
+        vectors = self._stored_vectors({i for _, i in leaving})
+        self._kept.update((old, vectors[i]) for old, i in leaving)
+
+    def _stored_vectors(self, ids: set[str]) -> dict[str, NDArray[np.float32]]:
+        """Vectors of points that were stored when the run began, or by it. Raises GalleryError if one is gone."""
+        vectors = self.gallery.vectors(sorted(ids)) if ids else {}
+        if len(vectors) < len(ids):
+            raise GalleryError(f"{self.gallery.name} was changed by another process; run the index again")
+        return vectors
 
     def _payload(self, loaded: Loaded) -> dict[str, Any]:
         """A point's payload; facts of known content come from where it is stored."""

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
@@ -57,8 +58,9 @@ def load_file(file: ScannedFile, preprocessing: Preprocessing, known: frozenset[
     """Read one file; decode it unless its content hash is among the `known`. Never raises on a bad file."""
     try:
         with Path(file.path).open("rb") as opened:
-            data = opened.read()
+            # before reading: a change in between then shows as one in the next run
             status = os.fstat(opened.fileno())
+            data = opened.read()
         file = ScannedFile(file.path, status.st_size, status.st_mtime_ns)
         digest = content_hash(data)
         if digest in known:
@@ -70,7 +72,7 @@ def load_file(file: ScannedFile, preprocessing: Preprocessing, known: frozenset[
     except OSError as error:
         return Skipped(file.path, f"can't be read: {error.strerror or error}")
     except MemoryError:
-        return Skipped(file.path, "not enough memory to decode it")
+        return Skipped(file.path, "not enough memory to read it")
     return Loaded(file, digest, pixels, image.width, image.height, image.format, image.taken_at)
 
 
@@ -81,7 +83,7 @@ def load_files(
     workers: int,
     ahead: int = 64,
     load: Load = load_file,
-) -> Iterator[Loaded | Skipped]:
+) -> Generator[Loaded | Skipped, None, None]:
     """Load files in order, decoding ahead of the consumer.
 
     Args:
@@ -113,6 +115,7 @@ def _begin_worker(load: Load, preprocessing: Preprocessing, known: frozenset[str
     """Keep the shared values; leave Ctrl-C to the process `parent`, and never outlive it."""
     global _shared
     _shared = (load, preprocessing, known)
+    warnings.simplefilter("ignore")  # Pillow's, about files that are reported anyway
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
 
@@ -141,14 +144,14 @@ def _load_in_pool(
     waiting: deque[tuple[ScannedFile, Future[Loaded | Skipped]]] = deque()
     with _pool(workers, load, preprocessing, known) as pool:
         for file in itertools.islice(files, ahead):
-            waiting.append((file, pool.submit(_load_shared, file)))
+            waiting.append((file, _submit(pool, _load_shared, file)))
         while waiting:
             result = _result(waiting[0][1])
             if result is None:
                 return [file for file, _ in waiting]
             waiting.popleft()
             for file in itertools.islice(files, 1):
-                waiting.append((file, pool.submit(_load_shared, file)))
+                waiting.append((file, _submit(pool, _load_shared, file)))
             yield result
     return []
 
@@ -162,11 +165,11 @@ def _load_alone(
         GairError: no process can be started at all, so that no file is to blame.
     """
     with _pool(1, load, preprocessing, known) as pool:
-        result: Loaded | Skipped | None = _result(pool.submit(_load_shared, file))
+        result: Loaded | Skipped | None = _result(_submit(pool, _load_shared, file))
     if result is not None:
         return result
     with _pool(1, load, preprocessing, known) as pool:
-        if _result(pool.submit(os.getpid)) is None:
+        if _result(_submit(pool, os.getpid)) is None:
             raise GairError("decoding processes can't be started on this machine; try --workers 0")
     return Skipped(file.path, "its decoder crashed or ran out of memory")
 
@@ -184,6 +187,19 @@ def _pool(
         yield pool
     finally:
         pool.shutdown(wait=True, kill_workers=True)
+
+
+def _submit(pool: "ProcessPoolExecutor", work: Callable[..., T], *args: object) -> "Future[T]":
+    """Hand work to a pool; one that lost a worker meanwhile gives a future that says so."""
+    from loky.process_executor import BrokenProcessPool
+
+    future: Future[T]
+    try:
+        future = pool.submit(work, *args)
+    except BrokenProcessPool as error:
+        future = Future()
+        future.set_exception(error)
+    return future
 
 
 def _result(future: "Future[T]") -> T | None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gair_search.indexer.scan import Scan, ScannedFile
 
@@ -42,14 +43,14 @@ def gone(stored: Iterable[Record], scan: Scan) -> list[Record]:
     What lies below a folder that could not be read is not gone, only out of sight.
     """
     seen = {file.path for file in scan.files}
-    unseen = tuple(skipped.path for skipped in scan.skipped)
+    unseen = {skipped.path for skipped in scan.skipped}
     return [
         record
         for record in stored
         if (path := record.payload["path"]) not in seen
-        and any(_below(path, root) for root in scan.roots)
-        and not any(_below(path, folder) for folder in unseen)
         and not os.path.lexists(path)
+        and any(_below(path, root) for root in scan.roots)
+        and not unseen.intersection(_folders_above(path))
     ]
 
 
@@ -59,6 +60,11 @@ def moved(gone_records: Iterable[Record], live_hashes: set[str]) -> list[Record]
     The rule needs no memory of which path became which, so it also completes a run that was cut off.
     """
     return [record for record in gone_records if record.payload.get("content_hash") in live_hashes]
+
+
+def _folders_above(path: str) -> list[str]:
+    """A path's folder, that folder's, and so on."""
+    return [str(folder) for folder in Path(path).parents]
 
 
 def _below(path: str, folder: str) -> bool:

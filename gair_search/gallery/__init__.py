@@ -28,6 +28,10 @@ def open_gallery(
     Raises:
         GalleryError: `GalleryLockedError` where another process holds an embedded one.
     """
+    if name and db:
+        raise GalleryError(
+            "give --db for a folder of your own or --gallery for one under GAIR_HOME, not both"
+        )
     name = name or DEFAULT_NAME
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}", name):
         raise GalleryError(f'"{name}" is no name for a gallery: letters, digits, "_", "-" and "." only')
@@ -39,4 +43,8 @@ def open_gallery(
         return ServerGallery.connect(address, name, api_key or os.environ.get("GAIR_API_KEY"))
     from gair_search.gallery.edge import EdgeGallery
 
-    return EdgeGallery((db or paths.home() / "galleries" / name).expanduser().absolute())
+    folder = db or paths.home() / "galleries" / name
+    try:
+        return EdgeGallery(folder.expanduser().absolute())
+    except RuntimeError as error:
+        raise GalleryError(f"{folder} is no folder: {error}") from error

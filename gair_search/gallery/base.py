@@ -16,6 +16,7 @@ VECTOR = "image"
 """Name of the vector in the collection; leaves room for others beside it."""
 
 INDEXED_FIELDS: dict[str, Literal["integer", "keyword", "datetime"]] = {
+    "path": "keyword",
     "width": "integer",
     "height": "integer",
     "size": "integer",
@@ -153,7 +154,7 @@ class Gallery(ABC):
         if not stored.same_as(embedder):
             raise EmbedderMismatchError(
                 f"the gallery at {self.name} was made with {stored}, and the model in use is {embedder}. "
-                f"Use --model {stored.name}, or index into another gallery with --gallery NAME"
+                f"Use --model {stored.name}, or index into another gallery (--gallery NAME, --db FOLDER)"
             )
 
     def ensure(self, embedder: EmbedderId, options: GalleryOptions | None = None) -> None:

@@ -54,7 +54,11 @@ class EdgeGallery(Gallery):
         self._lock: FileLock | None = None
         self._shard: edge.EdgeShard | None = None
         self._embedder: EmbedderId | None = None
-        if self._metadata.exists():
+        try:
+            made = self._metadata.exists()
+        except OSError as error:
+            raise GalleryError(f"{folder} can't be used as a gallery: {error.strerror or error}") from error
+        if made:
             self._acquire()
             self._open()
 
@@ -117,8 +121,17 @@ class EdgeGallery(Gallery):
                 "an embedded gallery has one shard and no replicas; those need a server: --url"
             )
         self._prepare()
-        if self._metadata.exists():  # another process was quicker
-            return self._open()
+        try:
+            if self._metadata.exists():  # another process was quicker
+                self._open()
+            else:
+                self._make(embedder, options)
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(self, embedder: EmbedderId, options: GalleryOptions) -> None:
+        """Write an empty shard, and then the metadata that makes it valid."""
         hnsw = edge.HnswIndexConfig(
             m=options.hnsw_m or 16,
             ef_construct=options.hnsw_ef_construct or 100,
@@ -136,10 +149,9 @@ class EdgeGallery(Gallery):
             for field, schema in INDEXED_FIELDS.items():
                 shard.update(edge.UpdateOperation.create_field_index(field, _SCHEMAS[schema]))
             shard.flush()
-        facts = {"format": _FORMAT, "embedder": embedder.to_metadata()}
-        write_atomically(self._metadata, json.dumps(facts, indent=1).encode())
+            facts = {"format": _FORMAT, "embedder": embedder.to_metadata()}
+            write_atomically(self._metadata, json.dumps(facts, indent=1).encode())
         self._shard, self._embedder = shard, embedder
-        return None
 
     def _prepare(self) -> None:
         """Make the folder and lock it; clear what a creation that was cut off left there.
@@ -149,7 +161,9 @@ class EdgeGallery(Gallery):
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            foreign = sorted(p.name for p in self.folder.iterdir() if p.name not in _OWN)
+            names = sorted(path.name for path in self.folder.iterdir())
+            # hidden files are the system's, or what a kill left of our own writing
+            foreign = [name for name in names if name not in _OWN and not name.startswith(".")]
         except OSError as error:
             raise GalleryError(
                 f"{self.folder} can't be used as a gallery: {error.strerror or error}"
@@ -189,16 +203,16 @@ class EdgeGallery(Gallery):
         min_score: float | None = None,
         exact: bool = False,
     ) -> list[Hit]:
-        request = edge.QueryRequest(
-            query=edge.Query.Nearest(vector.tolist(), using=VECTOR),
-            limit=k,
-            filter=_filter(where),
-            score_threshold=min_score,
-            params=edge.SearchParams(exact=exact),
-            with_payload=True,
-            with_vector=False,
-        )
         with _translated("searching failed"):
+            request = edge.QueryRequest(
+                query=edge.Query.Nearest(vector.tolist(), using=VECTOR),
+                limit=k,
+                filter=_filter(where),
+                score_threshold=min_score,
+                params=edge.SearchParams(exact=exact),
+                with_payload=True,
+                with_vector=False,
+            )
             found = self.shard.query(request)
         hits = []
         for rank, point in enumerate(found, start=1):
@@ -239,12 +253,14 @@ class EdgeGallery(Gallery):
                 self.shard.optimize()
 
     def close(self) -> None:
-        if self._shard is not None:
-            self._shard.close()
-            self._shard = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        shard, self._shard = self._shard, None
+        lock, self._lock = self._lock, None
+        try:
+            if shard is not None:
+                shard.close()
+        finally:
+            if lock is not None:
+                lock.release()
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import re
 import socket
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -65,15 +66,15 @@ class ServerGallery(Gallery):
         Raises:
             GalleryError: the URL can't be used.
         """
-        parts = urlsplit(url)
         try:
-            port = parts.port
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
         except ValueError:
-            port = -1
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
+            raise GalleryError("--url is no address of a Qdrant server; expected http://HOST:6333") from None
+        if parts.scheme not in ("http", "https") or not re.fullmatch(r"[\w.:-]+", host):
             raise GalleryError(f"{_public(url)} is no address of a Qdrant server; expected http://HOST:6333")
         # another port may well be another server's neighbour: ask for gRPC only where it is sure to be its own
-        use_grpc = port in (None, _REST_PORT) and _answers(parts.hostname, _GRPC_PORT)
+        use_grpc = port in (None, _REST_PORT) and _answers(host, _GRPC_PORT)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an API key over plain http: the user's own choice
             client = QdrantClient(
@@ -102,25 +103,36 @@ class ServerGallery(Gallery):
         vectors = models.VectorParams(
             size=embedder.dim, distance=models.Distance.COSINE, on_disk=options.on_disk
         )
-        self._ask(
-            lambda: self._client.create_collection(
-                self.collection,
-                vectors_config={VECTOR: vectors},
-                shard_number=options.shards,
-                replication_factor=options.replication,
-                hnsw_config=models.HnswConfigDiff(m=options.hnsw_m, ef_construct=options.hnsw_ef_construct),
-                quantization_config=_quantization(options),
-                metadata={"gair": embedder.to_metadata()},
+        try:
+            self._ask(
+                lambda: self._client.create_collection(
+                    self.collection,
+                    vectors_config={VECTOR: vectors},
+                    shard_number=options.shards,
+                    replication_factor=options.replication,
+                    hnsw_config=models.HnswConfigDiff(
+                        m=options.hnsw_m, ef_construct=options.hnsw_ef_construct
+                    ),
+                    quantization_config=_quantization(options),
+                    metadata={"gair": embedder.to_metadata()},
+                )
             )
-        )
+        except GalleryError:
+            if self.embedder is None:  # else another process was quicker, or a time-out had succeeded
+                raise
+
+    def ensure(self, embedder: EmbedderId, options: GalleryOptions | None = None) -> None:
+        super().ensure(embedder, options)
+        info = self._ask(lambda: self._client.get_collection(self.collection))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the in-memory client says that it needs no payload index
-            for field, schema in INDEXED_FIELDS.items():
-                self._ask(
-                    lambda field=field, schema=schema: self._client.create_payload_index(  # type: ignore[misc]
-                        self.collection, field, field_schema=models.PayloadSchemaType(schema)
-                    )
-                )
+            for field in INDEXED_FIELDS.keys() - info.payload_schema.keys():
+                self._ask(partial(self._index_field, field))
+
+    def _index_field(self, field: str) -> None:
+        """Make the index of one payload field."""
+        schema = models.PayloadSchemaType(INDEXED_FIELDS[field])
+        self._client.create_payload_index(self.collection, field, field_schema=schema)
 
     def upsert(self, points: Sequence[Point]) -> None:
         stored = [

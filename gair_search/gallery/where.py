@@ -1,5 +1,6 @@
 """`--where` expressions: `width>=1000 and taken_at>2020 and path~holiday/` -> conditions on the payload."""
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,8 @@ TIMES = ("taken_at",)
 TEXTS = ("path", "format", "content_hash")
 
 _CONDITION = re.compile(r"\s*(?P<field>\w+)\s*(?P<op>>=|<=|!=|!~|=|>|<|~)\s*(?P<value>.*?)\s*$", re.S)
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}(?P<minute>[T ]\d{2}:\d{2}(?P<second>:\d{2})?(?:Z|[+-]\d{2}:\d{2})?)?")
+_QUOTED = re.compile(r"(['\"])(.*)\1", re.S)
 _AND = re.compile(r"\s+and\s+(?=\w+\s*(?:[<>=~]|!=|!~))", re.I)
 
 
@@ -60,11 +63,11 @@ def parse_where(expression: str | None) -> Where:
 def _condition(part: str) -> Condition:
     """One condition."""
     match = _CONDITION.match(part)
-    if match is None or not match["value"]:
+    if match is None or not _unquoted(match["value"]):
         raise FilterError(
             f'"{part}" is no condition; expected FIELD OPERATOR VALUE, as in taken_at>2020-01-01'
         )
-    field, op, value = match["field"], match["op"], match["value"].strip("\"'")
+    field, op, value = match["field"], match["op"], _unquoted(match["value"])
     if field in TEXTS:
         if op not in ("=", "!=", "~", "!~"):
             raise FilterError(f'"{part}": {field} is a text and takes =, !=, ~ (contains) or !~')
@@ -76,9 +79,17 @@ def _condition(part: str) -> Condition:
     return _times(part, field, op, value) if field in TIMES else _numbers(part, field, op, value)
 
 
+def _unquoted(value: str) -> str:
+    """A value without the pair of quotes around it."""
+    quoted = _QUOTED.fullmatch(value)
+    return quoted[2] if quoted else value
+
+
 def _numbers(part: str, field: str, op: str, value: str) -> Bounds:
     try:
         number = float(value)
+        if not math.isfinite(number):
+            raise ValueError
     except ValueError:
         raise FilterError(f'"{part}": {value} is no number') from None
     if op in ("=", "!="):
@@ -105,7 +116,7 @@ def _times(part: str, field: str, op: str, value: str) -> Bounds:
 
 
 def _interval(part: str, value: str) -> tuple[str, str]:
-    """The year, month, day or second that a time names, as [start, end) in UTC."""
+    """The year, month, day, minute or second that a time names, as [start, end) in UTC."""
     try:
         if re.fullmatch(r"\d{4}", value):
             start = datetime(int(value), 1, 1)
@@ -113,16 +124,20 @@ def _interval(part: str, value: str) -> tuple[str, str]:
         elif re.fullmatch(r"\d{4}-\d{2}", value):
             start = datetime(int(value[:4]), int(value[5:]), 1)
             end = (start + timedelta(days=32)).replace(day=1)
-        else:
+        elif form := _TIME.fullmatch(value):
             start = datetime.fromisoformat(value)
-            end = start + (timedelta(days=1) if len(value) == 10 else timedelta(seconds=1))
+            step = timedelta(days=1) if not form["minute"] else timedelta(minutes=1)
+            end = start + (timedelta(seconds=1) if form["second"] else step)
+        else:
+            raise ValueError
+        return _utc(start), _utc(end)
     except (ValueError, OverflowError):
         raise FilterError(
             f'"{part}": {value} is no time; expected 2020, 2020-05, 2020-05-31 or 2020-05-31T18:00:00'
         ) from None
-    return _utc(start), _utc(end)
 
 
 def _utc(moment: datetime) -> str:
     """ISO 8601 in UTC; a time without a zone counts as UTC, which is how Qdrant reads the payload's."""
-    return (moment.astimezone(UTC) if moment.tzinfo else moment).strftime("%Y-%m-%dT%H:%M:%SZ")
+    naive = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    return naive.isoformat() + "Z"

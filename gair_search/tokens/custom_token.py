@@ -74,7 +74,7 @@ class CustomToken:
                 vectors, metadata = file.get_tensor(key), dict(file.metadata() or {})
             if vectors.dtype.kind != "f":
                 raise ValueError(f"tensor of type {vectors.dtype}")
-        except (OSError, SafetensorError, ValueError) as error:
+        except (OSError, SafetensorError, ValueError, TypeError) as error:
             raise ConceptError(f"{path} is no custom token: {error}") from error
         known = {k: metadata.pop(k, "") for k in ("text_tower", "embedder", "parent")}
         metadata.pop("format", None)

@@ -62,6 +62,7 @@ class TokenStore:
         return path
 
     def remove(self, name: str) -> None:
-        """Forget a concept. Raises ConceptError where it is unknown."""
-        self.get(name)
+        """Forget a concept, damaged or not. Raises ConceptError where it is unknown."""
+        if name not in self.names():
+            self.get(name)
         (self.folder / f"{name}.safetensors").unlink()

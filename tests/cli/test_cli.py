@@ -63,6 +63,15 @@ def test_index_then_query_then_similar_then_status(gair: Gair, photos: Path, hom
     assert "made with gair-mini, 384 dimensions" in out
 
 
+def test_a_pipe_gets_plain_lines(gair: Gair, photos: Path) -> None:
+    odd = photos / (":cat:" * 20 + ".jpg")
+    (photos / "000.jpg").rename(odd)
+    gair("index", photos)
+    rows = [line.split("\t") for line in gair("query", "a blob")[1].splitlines()]
+    assert [row[0] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert str(odd) in [row[2] for row in rows]
+
+
 def test_skipped_files_make_exit_code_3(gair: Gair, photos: Path) -> None:
     (photos / "bad.jpg").write_bytes(b"hello")
     code, out, _ = gair("index", photos)
@@ -118,9 +127,10 @@ def test_the_page_is_self_contained_and_escapes(gair: Gair, photos: Path, tmp_pa
     (photos / "000.jpg").unlink()
     gair("similar", photos / "001.jpg", "--html", page)
     assert "file can&#39;t be read" in page.read_text() or "file can't be read" in page.read_text()
-    code, _, err = gair("query", "x", "--html", "/proc/nothing/page.html")
-    assert code == 1
-    assert "can't be written" in err
+    for place in ("/proc/nothing/page.html", tmp_path, "."):
+        code, _, err = gair("query", "x", "--html", place)
+        assert code == 1
+        assert "can't be written" in err
 
 
 @pytest.mark.parametrize(

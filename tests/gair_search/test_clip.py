@@ -13,7 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from gair_search import models
 from gair_search.clip import Clip, TextTower
-from gair_search.errors import ModelError
+from gair_search.errors import ModelError, PromptError
 
 PROMPTS = ["a photo of a dog", "x", "a red dress on a brick wall, in the snow", " ".join(["word"] * 75)]
 
@@ -223,6 +223,8 @@ def test_a_tower_that_is_not_causal_takes_plain_prompts_only(tmp_path: Path) -> 
     with torch.inference_mode():
         expected = reference.encode_text(open_clip.tokenize(["a dog"], 20), normalize=True)
     assert own.plain_only
+    with pytest.raises(PromptError, match="takes 20"):
+        own.encode_plain("word " * 30)
     assert torch.allclose(own.encode_plain("a dog"), expected, atol=1e-5)
     with pytest.raises(ModelError, match="plain prompts only"):
         _ = own.text_tower
@@ -241,8 +243,11 @@ def test_half_precision_stays_close(tower: TextTower, clip: Clip) -> None:
 def test_devices_that_are_not_there_are_refused(clip: Clip) -> None:
     with pytest.raises(ModelError, match="--device cpu"):
         Clip(clip.spec, "cuda:99")
-    with pytest.raises(ModelError, match="--device cpu"):
-        Clip(clip.spec, "toaster")
+    for name in ("toaster", "meta"):
+        with pytest.raises(ModelError, match="--device cpu"):
+            Clip(clip.spec, name)
+    with pytest.raises(ModelError, match=r"0\.\.1"):
+        Clip(clip.spec, "cpu", float("nan"))
 
 
 def test_damaged_weights_are_a_model_error(tmp_path: Path) -> None:

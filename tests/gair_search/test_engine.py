@@ -53,6 +53,22 @@ def test_search_scores_are_cosine_similarities(engine: Engine) -> None:
     assert engine.search("a blob", 6, min_score=0.999) == []
 
 
+def test_similar_leaves_the_image_out_through_a_link_too(
+    engine: Engine, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(photos)
+    hits = engine.similar(tmp_path / "link" / "002.jpg", 6)
+    assert str(photos / "002.jpg") not in [hit.path for hit in hits]
+    assert len(hits) == 5
+
+
+def test_a_slip_of_the_pen_leaves_no_gallery_behind(tmp_path: Path, photos: Path) -> None:
+    for device, folder in (("toaster", photos), (None, tmp_path / "none")):
+        with Engine.open(db=tmp_path / "new", device=device) as opened, pytest.raises(GairError):
+            opened.index(folder)
+    assert not (tmp_path / "new").exists()
+
+
 def test_plus_and_minus_take_text_and_images(engine: Engine, photos: Path) -> None:
     image = photos / "004.jpg"
     assert engine.search("a blob", 1, plus=[f"50:{image}"])[0].path == str(image)
@@ -88,6 +104,7 @@ def test_bad_input_is_told(engine: Engine) -> None:
         (ConceptError, lambda: engine.search("a <nothing>")),
         (ImageError, lambda: engine.similar("/no/such/image.jpg")),
         (GairError, lambda: engine.index("/no/such/folder")),
+        (GairError, lambda: engine.search("a dog", k=-1)),
     ):
         with pytest.raises(error):
             ask()

@@ -136,6 +136,19 @@ def test_bad_bytes_have_a_reason(data: bytes, reason: str) -> None:
         decode(data)
 
 
+@pytest.mark.parametrize("size", [(1, 60_000), (60_000, 1)])
+def test_a_strip_is_no_memory_bomb(size: tuple[int, int]) -> None:
+    import resource
+
+    strip = Image.new("RGB", size, (10, 20, 30))
+    strip.putpixel((size[0] // 2, size[1] // 2), (12, 20, 30))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    pixels = Preprocessing((224, 224), MEAN, STD).pixels(strip)
+    assert pixels.shape == (224, 224, 3)
+    assert abs(int(pixels.mean()) - 20) <= 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
 def test_load_pixels_names_the_file(tmp_path: Path) -> None:
     preprocessing = Preprocessing((32, 32), MEAN, STD)
     (tmp_path / "x.jpg").write_bytes(b"nothing")

@@ -67,6 +67,16 @@ def test_openai_weights_mean_quickgelu(tmp_path: Path, monkeypatch: pytest.Monke
     assert models.default_model() == "ViT-L-14/openai"
 
 
+def test_openais_own_archives_are_not_taken_for_open_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The `clip` package leaves TorchScript archives, which run code, where open_clip once looked."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".cache" / "clip").mkdir(parents=True)
+    (tmp_path / ".cache" / "clip" / "ViT-L-14.pt").touch()
+    assert models._cached_weights("ViT-L-14/openai") is None
+
+
 def test_the_default_is_bundled_unless_better_is_here_or_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "_cached_weights", lambda _: None)
     assert models.default_model() == "gair-mini"
@@ -84,6 +94,7 @@ def test_the_default_is_bundled_unless_better_is_here_or_named(monkeypatch: pyte
         ("local-dir:/no/such/folder", "open_clip_config.json is missing"),
         ("hf-hub:nobody/nothing", "gair models pull hf-hub:nobody/nothing"),
         ("", "no architecture"),
+        ("hf-hub:a/b/c", "is no repository"),
     ],
 )
 def test_unknown_models_are_refused_with_advice(name: str, said: str) -> None:

@@ -79,6 +79,17 @@ def test_a_file_that_kills_its_decoder_is_reported_and_the_rest_goes_on(tmp_path
     assert all("crashed" in s.reason for s in skipped)
 
 
+def test_a_worker_may_die_while_the_consumer_is_busy(tmp_path: Path) -> None:
+    """As it always does while a batch is embedded: the pool is broken before its earlier results are taken."""
+    make_photos(tmp_path, 12)
+    (tmp_path / "005.jpg").rename(tmp_path / "005-killer.jpg")
+    loading = load_files(scan([tmp_path]).files, PREPROCESSING, NOTHING, workers=1, ahead=8, load=load_or_die)
+    results = [next(loading), next(loading)]
+    time.sleep(2)
+    results += list(loading)
+    assert [isinstance(r, Skipped) for r in results] == [i == 5 for i in range(12)]
+
+
 def test_workers_that_cannot_start_are_an_error_not_a_thousand_bad_files(tmp_path: Path) -> None:
     make_photos(tmp_path, 3)
     with pytest.raises(GairError, match="--workers 0"):

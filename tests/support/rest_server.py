@@ -23,6 +23,7 @@ class RestServer:
         delay: seconds before each answer.
         requests: how many were asked.
         created: the body of the last request that made a collection.
+        indexed: the payload fields that were indexed.
     """
 
     url: str = ""
@@ -32,6 +33,7 @@ class RestServer:
     delay: float = 0.0
     requests: int = 0
     created: dict[str, Any] = field(default_factory=dict)
+    indexed: list[str] = field(default_factory=list)
     client: QdrantClient = field(default_factory=lambda: QdrantClient(":memory:"))
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -49,6 +51,7 @@ def _answer(server: RestServer, method: str, parts: list[str], body: dict[str, A
         wanted = models.CreateCollection(**body)
         return client.create_collection(name, vectors_config=wanted.vectors, metadata=wanted.metadata)
     if (method, rest) == ("PUT", "index"):
+        server.indexed.append(body["field_name"])
         return {"operation_id": 0, "status": "completed"}
     if (method, rest) == ("PUT", "points"):
         return client.upsert(name, models.PointsList(**body).points)
@@ -97,7 +100,11 @@ def rest_server(**behaviour: Any) -> Iterator[RestServer]:
                     server.fail -= 1
                     return self._send(server.fail_status, b'{"status":{"error":"told to fail"}}')
                 parts = self.path.split("?")[0].strip("/").split("/")
-                result = _answer(server, self.command, parts, json.loads(body or b"{}"))
+                try:
+                    result = _answer(server, self.command, parts, json.loads(body or b"{}"))
+                except ValueError as error:  # as the local engine's "already exists"
+                    refusal = {"status": {"error": str(error)}}
+                    return self._send(409, json.dumps(refusal).encode())
             if hasattr(result, "model_dump"):
                 result = result.model_dump(mode="json")
             elif isinstance(result, list):

@@ -56,6 +56,25 @@ def test_a_creation_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
     again.close()
 
 
+def test_what_a_kill_left_of_a_write_is_no_strangers(tmp_path: Path) -> None:
+    (tmp_path / "g").mkdir()
+    (tmp_path / "g" / ".gair.json.12.34").touch()
+    gallery = EdgeGallery(tmp_path / "g")
+    gallery.ensure(EMBEDDER)
+    gallery.close()
+
+
+def test_a_creation_that_fails_frees_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "g" / "gair.json.is.not.this").parent.mkdir()
+    (tmp_path / "g" / "shard").write_text("a file where a folder must be")
+    gallery = EdgeGallery(tmp_path / "g")
+    with pytest.raises(GalleryError):
+        gallery.create(EMBEDDER, GalleryOptions())
+    (tmp_path / "g" / "shard").unlink()
+    gallery.ensure(EMBEDDER)
+    gallery.close()
+
+
 def test_looking_for_a_gallery_makes_nothing(tmp_path: Path) -> None:
     gallery = EdgeGallery(tmp_path / "typo" / "g")
     assert gallery.embedder is None
@@ -121,7 +140,12 @@ def test_where_a_gallery_is_opened(home: Path, tmp_path: Path, monkeypatch: pyte
     assert open_gallery(db=tmp_path / "here").name == str(tmp_path / "here")
     monkeypatch.setenv("GAIR_URL", "http://127.0.0.1:9")
     assert open_gallery().name == "http://127.0.0.1:9 (photos)"
-    with pytest.raises(GalleryError, match="not both"):
-        open_gallery(db=tmp_path, url="http://127.0.0.1:9")
+    for both in ({"url": "http://127.0.0.1:9"}, {"name": "other"}):
+        with pytest.raises(GalleryError, match="not both"):
+            open_gallery(db=tmp_path, **both)
+    with pytest.raises(GalleryError, match="no folder"):
+        open_gallery(db=Path("~nobody-of-this-name/x"))
+    with pytest.raises(GalleryError, match="name too long"):
+        open_gallery(db=tmp_path / ("x" * 300))
     with pytest.raises(GalleryError, match="no name for a gallery"):
         open_gallery("../up")

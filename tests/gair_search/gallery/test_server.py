@@ -11,7 +11,7 @@ from support.rest_server import RestServer, rest_server
 
 from gair_search.errors import GalleryError
 from gair_search.gallery import server as server_module
-from gair_search.gallery.base import GalleryOptions
+from gair_search.gallery.base import INDEXED_FIELDS, GalleryOptions
 from gair_search.gallery.server import ServerGallery
 
 KEY = "a-very-secret-key"
@@ -84,7 +84,9 @@ def test_a_server_that_never_answers_times_out(monkeypatch: pytest.MonkeyPatch) 
             gallery.count()
 
 
-@pytest.mark.parametrize("url", ["localhost:6333", "ftp://x", "http://", "http://host:port", ""])
+@pytest.mark.parametrize(
+    "url", ["localhost:6333", "ftp://x", "http://", "http://host:port", "", "http://[", "http://a b:1"]
+)
 def test_addresses_that_are_none(url: str) -> None:
     with pytest.raises(GalleryError, match="expected http://HOST:6333"):
         ServerGallery.connect(url, "photos")
@@ -108,6 +110,21 @@ def test_grpc_failures_are_retried_and_told(monkeypatch: pytest.MonkeyPatch) -> 
     gallery = ServerGallery.connect(f"http://127.0.0.1:{port}", "photos", timeout=2)
     with pytest.raises(GalleryError, match="could not be reached"):
         gallery.count()
+
+
+def test_creating_what_another_made_meanwhile_goes_on(rest: RestServer) -> None:
+    slow = ServerGallery.connect(rest.url, "photos", KEY)
+    ServerGallery.connect(rest.url, "photos", KEY).create(EMBEDDER, GalleryOptions())
+    slow.create(EMBEDDER, GalleryOptions())
+    assert slow.embedder == EMBEDDER
+
+
+def test_payload_indices_that_an_interruption_left_out_are_made_by_the_next_run(rest: RestServer) -> None:
+    gallery = ServerGallery.connect(rest.url, "photos", KEY)
+    gallery.create(EMBEDDER, GalleryOptions())
+    assert rest.indexed == []
+    gallery.ensure(EMBEDDER)
+    assert sorted(rest.indexed) == sorted(INDEXED_FIELDS)
 
 
 def test_a_collection_of_somebody_elses_is_left_alone(rest: RestServer) -> None:

@@ -23,6 +23,12 @@ from gair_search.gallery.where import Bounds, Text, parse_where
         ("taken_at<2020-02", (Bounds("taken_at", lt="2020-02-01T00:00:00Z"),)),
         ("taken_at<=2020-02", (Bounds("taken_at", lt="2020-03-01T00:00:00Z"),)),
         ("taken_at=2020", (Bounds("taken_at", gte="2020-01-01T00:00:00Z", lt="2021-01-01T00:00:00Z"),)),
+        (
+            "taken_at=2020-05-31T18:30",
+            (Bounds("taken_at", gte="2020-05-31T18:30:00Z", lt="2020-05-31T18:31:00Z"),),
+        ),
+        ("taken_at>0500", (Bounds("taken_at", gte="0501-01-01T00:00:00Z"),)),
+        ("path~it's", (Text("path", "it's", contains=True),)),
         ("taken_at>=2020-01-01T10:00:00+02:00", (Bounds("taken_at", gte="2020-01-01T08:00:00Z"),)),
     ],
 )
@@ -35,6 +41,7 @@ def test_conditions(expression: str | None, expected: tuple) -> None:
     [
         ("width", "FIELD OPERATOR VALUE"),
         ("width>", "FIELD OPERATOR VALUE"),
+        ('path~""', "FIELD OPERATOR VALUE"),
         ("colour=red", "no field colour; there are path"),
         ("width>big", "big is no number"),
         ("width~3", "width takes"),
@@ -42,6 +49,10 @@ def test_conditions(expression: str | None, expected: tuple) -> None:
         ("taken_at>yesterday", "2020-05-31"),
         ("taken_at>2020-13", "is no time"),
         ("taken_at=9999", "is no time"),
+        ("taken_at=20200531", "is no time"),
+        ("taken_at>0001-01-01T00:00:00+05:00", "is no time"),
+        ("width>=nan", "nan is no number"),
+        ("width<inf", "inf is no number"),
         ("width>1 and", "is no number"),
     ],
 )
