@@ -26,6 +26,11 @@ def write_atomically(path: Path, content: bytes, required: bool = True) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name, too
+        finally:
+            os.close(folder)
     except OSError:
         temporary.unlink(missing_ok=True)
         if required:

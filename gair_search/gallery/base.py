@@ -1,7 +1,7 @@
 """The gallery's interface: what the engine and the indexer ask of Qdrant, whichever form it has."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -59,6 +59,19 @@ class Hit:
     def to_json(self) -> dict[str, Any]:
         """Flat, as `gair query --json` prints it."""
         return {"rank": self.rank, "score": self.score, **self.payload}
+
+
+def as_hits(points: Iterable[Any]) -> list[Hit]:
+    """Qdrant's scored points, best first, as hits; both clients' points have `id`, `score`, `payload`."""
+    return [
+        Hit(rank, point.score, point.payload["path"], str(point.id), point.payload)
+        for rank, point in enumerate(points, start=1)
+    ]
+
+
+def as_vectors(records: Iterable[Any]) -> dict[str, NDArray[np.float32]]:
+    """Qdrant's records as vectors `[dim]` by id."""
+    return {str(record.id): np.asarray(record.vector[VECTOR], dtype=np.float32) for record in records}
 
 
 @dataclass(frozen=True)
@@ -152,9 +165,12 @@ class Gallery(ABC):
         if stored is None:
             raise GalleryError(f"there is no gallery at {self.name} yet; make one with: gair index FOLDER")
         if not stored.same_as(embedder):
+            elsewhere = "index the photos into another gallery (--gallery NAME, --db FOLDER)"
+            advice = f"Use --model {stored.name}, or {elsewhere}"
+            if stored.name == embedder.name:
+                advice = f"The model of that name has changed since: {elsewhere}"
             raise EmbedderMismatchError(
-                f"the gallery at {self.name} was made with {stored}, and the model in use is {embedder}. "
-                f"Use --model {stored.name}, or index into another gallery (--gallery NAME, --db FOLDER)"
+                f"the gallery at {self.name} was made with {stored}, and the model in use is {embedder}. {advice}"
             )
 
     def ensure(self, embedder: EmbedderId, options: GalleryOptions | None = None) -> None:

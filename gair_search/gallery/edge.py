@@ -16,7 +16,17 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from gair_search.errors import GalleryError, GalleryLockedError
-from gair_search.gallery.base import INDEXED_FIELDS, VECTOR, Gallery, GalleryOptions, Hit, Point, Record
+from gair_search.gallery.base import (
+    INDEXED_FIELDS,
+    VECTOR,
+    Gallery,
+    GalleryOptions,
+    Hit,
+    Point,
+    Record,
+    as_hits,
+    as_vectors,
+)
 from gair_search.gallery.where import Bounds, Where
 from gair_search.models import EmbedderId
 from gair_search.paths import write_atomically
@@ -214,17 +224,12 @@ class EdgeGallery(Gallery):
                 with_vector=False,
             )
             found = self.shard.query(request)
-        hits = []
-        for rank, point in enumerate(found, start=1):
-            payload = point.payload or {}
-            hits.append(Hit(rank, point.score, payload["path"], str(point.id), payload))
-        return hits
+        return as_hits(found)
 
     def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         with _translated("reading vectors failed"):
             found = self.shard.retrieve(list(ids), with_payload=False, with_vector=True)
-        stored: dict[str, Any] = {str(record.id): record.vector for record in found}
-        return {i: np.asarray(vector[VECTOR], dtype=np.float32) for i, vector in stored.items()}
+        return as_vectors(found)
 
     def records(self, fields: Sequence[str] | None = None) -> Iterator[Record]:
         if self._embedder is None:

@@ -18,7 +18,17 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from gair_search.errors import GalleryError
-from gair_search.gallery.base import INDEXED_FIELDS, VECTOR, Gallery, GalleryOptions, Hit, Point, Record
+from gair_search.gallery.base import (
+    INDEXED_FIELDS,
+    VECTOR,
+    Gallery,
+    GalleryOptions,
+    Hit,
+    Point,
+    Record,
+    as_hits,
+    as_vectors,
+)
 from gair_search.gallery.where import Bounds, Where
 from gair_search.models import EmbedderId
 
@@ -166,18 +176,13 @@ class ServerGallery(Gallery):
                 with_payload=True,
             )
         )
-        hits = []
-        for rank, point in enumerate(found.points, start=1):
-            payload = point.payload or {}
-            hits.append(Hit(rank, point.score, payload["path"], str(point.id), payload))
-        return hits
+        return as_hits(found.points)
 
     def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         found = self._ask(
             lambda: self._client.retrieve(self.collection, list(ids), with_payload=False, with_vectors=True)
         )
-        stored: dict[str, Any] = {str(record.id): record.vector for record in found}
-        return {i: np.asarray(vector[VECTOR], dtype=np.float32) for i, vector in stored.items()}
+        return as_vectors(found)
 
     def records(self, fields: Sequence[str] | None = None) -> Iterator[Record]:
         if self.embedder is None:

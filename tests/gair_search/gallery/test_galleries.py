@@ -105,6 +105,11 @@ def test_another_embedder_is_refused_with_both_names(filled: Gallery) -> None:
             ask(OTHER)
 
 
+def test_a_model_that_changed_under_its_name_is_refused_with_other_advice(filled: Gallery) -> None:
+    with pytest.raises(EmbedderMismatchError, match=r"weights aaaa.*weights cccc.*has changed since"):
+        filled.require(EmbedderId("gair-mini", "arch", "cccc", "pppp", 3))
+
+
 def test_the_query_vector_is_left_as_it_was(filled: Gallery) -> None:
     query = np.array([3, 4, 0], np.float32)
     filled.search(query, 2)
