@@ -18,7 +18,7 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy -p gair_search
+	cd $(VENV) && bin/mypy --config-file $(CURDIR)/pyproject.toml -p gair_search # the installed package
 
 setup: $(VENV)/.installed
 

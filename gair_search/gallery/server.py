@@ -172,7 +172,7 @@ class ServerGallery(Gallery):
                 limit=k,
                 query_filter=_filter(where),
                 score_threshold=min_score,
-                search_params=models.SearchParams(exact=exact),
+                search_params=models.SearchParams(exact=True) if exact else None,
                 with_payload=True,
             )
         )

@@ -236,7 +236,7 @@ def test_half_precision_stays_close(tower: TextTower, clip: Clip) -> None:
     own.dtype = torch.bfloat16
     cosine = float((own.encode_plain("a red dress") * clip.encode_plain("a red dress")).sum())
     assert cosine == pytest.approx(1, abs=1e-3)
-    pixels = clip.preprocessing.pixels(picture(1))[None]
+    pixels = np.stack([clip.preprocessing.pixels(picture(1))])
     assert float((own.encode_images(pixels) * clip.encode_images(pixels)).sum()) == pytest.approx(1, abs=2e-2)
 
 
@@ -260,6 +260,7 @@ def test_damaged_weights_are_a_model_error(tmp_path: Path) -> None:
             use()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_pickle_that_runs_code_is_never_run(tmp_path: Path) -> None:
     """Checkpoints of a user's own may be .pt files; what they hold beside tensors is refused."""
     import pickle

@@ -36,6 +36,7 @@ def test_a_gallery_that_is_not_made_yet(gallery: Gallery) -> None:
         gallery.require(EMBEDDER)
 
 
+@pytest.mark.filterwarnings("ignore:Local mode performs exact")
 def test_nearest_first_with_cosine_scores(filled: Gallery) -> None:
     hits = filled.search(np.array([1, 0, 0], np.float32), 10)
     assert [(h.rank, h.path) for h in hits] == [
