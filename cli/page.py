@@ -46,6 +46,8 @@ def write_page(
         gallery=gallery,
         written=datetime.now().strftime("%Y-%m-%d %H:%M"),
     )
+    if not file.absolute().parent.is_dir():
+        raise GairError(f"the page can't be written to {file}: there is no folder {file.absolute().parent}")
     target = file.resolve()  # what a link points to is written, not the link
     try:
         if target.exists() and not target.is_file():

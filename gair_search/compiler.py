@@ -103,9 +103,11 @@ def compile_prompt(prompt: str, tower: TextTower, lookup: Lookup) -> CompiledPro
         raise PromptError("no word of the prompt is known to the model's tokenizer", prompt)
     if len(tokens) > room:
         raise PromptError(
-            f"the prompt has {len(tokens)} tokens and the model takes {room}; shorten it, here at the latest",
+            f"the prompt has {len(tokens)} tokens and the model takes {room}; the first too many is "
+            f'"{tokens[room].text}"',
             prompt,
-            tokens[room].start,
+            # a caret only where it would be true: at the beginning of a span
+            tokens[room].start if tokens[room].start != tokens[room - 1].start else None,
         )
     embeddings = torch.cat(rows).unsqueeze(0)
     weights = torch.tensor([[1.0, *(token.weight for token in tokens), 1.0]], device=embeddings.device)

@@ -15,7 +15,7 @@ from gair_search.indexer.scan import Skipped, scan
 from gair_search.indexer.sync import gone, moved, plan
 from numpy.typing import NDArray
 
-from gair_search.errors import GalleryError
+from gair_search.errors import GairError, GalleryError
 from gair_search.gallery import Gallery, GalleryOptions, Point, Record
 from gair_search.models import ModelSpec
 
@@ -97,7 +97,8 @@ def index_folders(
         on_progress: see `OnProgress`.
 
     Raises:
-        GairError: a folder does not exist. EmbedderMismatchError: the gallery is of another model.
+        GairError: a folder does not exist, or `prune` would drop all that a folder held.
+        EmbedderMismatchError: the gallery is of another model.
         GalleryError: storing failed; what was stored before is kept.
     """
     began = time.perf_counter()
@@ -125,7 +126,13 @@ def index_folders(
             if on_progress:
                 on_progress(done, len(todo.todo))
     run.store(batch)
-    _drop_gone(run, gone(stored.values(), found), prune)
+    missing = gone(stored.values(), found)
+    if prune and missing and not found.files:
+        raise GairError(
+            f"no image is left below {', '.join(found.roots)}, and all {len(missing)} that were would be pruned: "
+            f"is a disk not mounted? If they are to go, delete the gallery"
+        )
+    _drop_gone(run, missing, prune)
     if todo.todo or report.moved or report.pruned:
         gallery.optimize()
     report.total = gallery.count()

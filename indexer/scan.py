@@ -50,13 +50,16 @@ def scan(folders: Sequence[Path]) -> Scan:
     Links are followed; a link that leads back to a folder above it is reported, not entered.
 
     Raises:
-        GairError: a folder does not exist, so that a disk that isn't mounted never looks like an empty one.
+        GairError: a file is no image by its suffix; a folder does not exist,
+            so that a disk that isn't mounted never looks like an empty one.
     """
     found = Scan([os.path.abspath(folder) for folder in folders])
     seen: set[str] = set()
     for root in found.roots:
         if not os.path.exists(root):
             raise GairError(f"{root} does not exist; expected a folder of images, or an image")
+        if os.path.isfile(root) and os.path.splitext(root)[1].lower() not in SUFFIXES:
+            raise GairError(f"{root} is no image by its suffix; there are {' '.join(sorted(SUFFIXES))}")
         entries = _walk(root, (), found) if os.path.isdir(root) else iter([root])
         for path in entries:
             if path not in seen:

@@ -15,6 +15,7 @@ _CONDITION = re.compile(r"\s*(?P<field>\w+)\s*(?P<op>>=|<=|!=|!~|=|>|<|~)\s*(?P<
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}(?P<minute>[T ]\d{2}:\d{2}(?P<second>:\d{2})?(?:Z|[+-]\d{2}:\d{2})?)?")
 _QUOTED = re.compile(r"(['\"])(.*)\1", re.S)
 _AND = re.compile(r"\s+and\s+(?=\w+\s*(?:[<>=~]|!=|!~))", re.I)
+_OR = re.compile(_AND.pattern.replace("and", "or", 1), re.I)
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ def parse_where(expression: str | None) -> Where:
     """
     if expression is None or not expression.strip():
         return ()
+    if _OR.search(expression):
+        raise FilterError(
+            f'"{expression}": conditions are joined by "and" alone; ask twice, once for each side of "or"'
+        )
     return tuple(_condition(part) for part in _AND.split(expression.strip()))
 
 
@@ -71,6 +76,7 @@ def _condition(part: str) -> Condition:
     if field in TEXTS:
         if op not in ("=", "!=", "~", "!~"):
             raise FilterError(f'"{part}": {field} is a text and takes =, !=, ~ (contains) or !~')
+        value = value.upper() if field == "format" else value  # as they are stored: JPEG, PNG
         return Text(field, value, "~" in op, op.startswith("!"))
     if field not in NUMBERS + TIMES:
         raise FilterError(f'"{part}": no field {field}; there are {", ".join(TEXTS + NUMBERS + TIMES)}')

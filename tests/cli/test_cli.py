@@ -127,7 +127,7 @@ def test_the_page_is_self_contained_and_escapes(gair: Gair, photos: Path, tmp_pa
     (photos / "000.jpg").unlink()
     gair("similar", photos / "001.jpg", "--html", page)
     assert "file can&#39;t be read" in page.read_text() or "file can't be read" in page.read_text()
-    for place in ("/proc/nothing/page.html", tmp_path, "."):
+    for place in ("/proc/nothing/page.html", tmp_path / "no" / "page.html", tmp_path, "."):
         code, _, err = gair("query", "x", "--html", place)
         assert code == 1
         assert "can't be written" in err

@@ -82,6 +82,9 @@ def test_too_long_a_prompt_is_never_cut(clip: Clip) -> None:
     with pytest.raises(PromptError, match="76 tokens and the model takes 75") as caught:
         compile_prompt("word " * 75 + "(end:2)", clip.text_tower, nobody)
     assert caught.value.position == 376
+    with pytest.raises(PromptError, match='the first too many is "end"') as caught:
+        compile_prompt("word " * 75 + "end", clip.text_tower, nobody)
+    assert caught.value.position is None
 
 
 def test_a_prompt_without_tokens_is_refused(clip: Clip) -> None:

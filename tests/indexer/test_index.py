@@ -9,6 +9,7 @@ from PIL import Image
 from support.photos import encoded, make_photos, picture
 
 from gair_search.clip import Clip
+from gair_search.errors import GairError
 from gair_search.gallery.base import Gallery
 
 
@@ -148,6 +149,16 @@ def test_gone_files_stay_until_pruned(run, clip, gallery, photos) -> None:
     assert gallery.count() == 8
     assert counts(run(prune=True)) == {"unchanged": 7, "pruned": 1}
     assert_faithful(gallery, clip, photos)
+
+
+def test_pruning_an_emptied_folder_is_refused(run, gallery, photos) -> None:
+    """As a disk that isn't mounted looks: the mount point is there, and empty."""
+    run()
+    photos.rename(photos.with_name("elsewhere"))
+    photos.mkdir()
+    with pytest.raises(GairError, match="not mounted"):
+        run(prune=True)
+    assert gallery.count() == 8
 
 
 def test_pruning_keeps_to_the_folders_it_was_given(clip, gallery, photos, tmp_path) -> None:

@@ -34,6 +34,9 @@ def test_single_files_and_overlapping_folders_count_once(tmp_path: Path) -> None
 def test_a_folder_that_is_not_there_is_an_error_not_an_empty_one(tmp_path: Path) -> None:
     with pytest.raises(GairError, match="does not exist"):
         scan([tmp_path / "none"])
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(GairError, match="no image by its suffix"):
+        scan([tmp_path / "notes.txt"])
 
 
 def test_links_are_followed_and_loops_reported(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from gair_search.gallery.where import Bounds, Text, parse_where
         ("height!=64", (Bounds("height", gte=64.0, lte=64.0, negated=True),)),
         ("path~holiday/", (Text("path", "holiday/", contains=True),)),
         ("path !~ 'my holiday'", (Text("path", "my holiday", contains=True, negated=True),)),
+        ("format=png", (Text("format", "PNG", contains=False),)),
+        ("path~this or that", (Text("path", "this or that", contains=True),)),
         ("format=PNG", (Text("format", "PNG", contains=False),)),
         ("path~salt and pepper", (Text("path", "salt and pepper", contains=True),)),
         ("width>1 AND height>2", (Bounds("width", gt=1.0), Bounds("height", gt=2.0))),
@@ -40,6 +42,8 @@ def test_conditions(expression: str | None, expected: tuple) -> None:
     ("expression", "said"),
     [
         ("width", "FIELD OPERATOR VALUE"),
+        ("path~a or path~b", '"and" alone'),
+        ("width>1 or height>1", '"and" alone'),
         ("width>", "FIELD OPERATOR VALUE"),
         ('path~""', "FIELD OPERATOR VALUE"),
         ("colour=red", "no field colour; there are path"),
