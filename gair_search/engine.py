@@ -5,6 +5,7 @@ The facade stands above the rooms: it is the one module of `gair_search/` that m
 """
 
 import os
+import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -282,8 +283,6 @@ def _conditions(k: int, where: str | None) -> Where:
 
 def _factor(term: str) -> tuple[float, str]:
     """`2.0:a beach` -> (2.0, "a beach"); 1.0 without a number. Raises PromptError on a negative one."""
-    import re
-
     match = re.match(r"\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*:\s*(?=\S)", term)
     if match is None:
         return 1.0, term

@@ -1,5 +1,7 @@
 """What the library raises: `GairError` and its few children. Only `cli/` prints and exits."""
 
+import unicodedata
+
 
 class GairError(Exception):
     """Base of every error that gair-search raises on purpose; its text is fit to show to a user."""
@@ -49,8 +51,6 @@ class EmbedderMismatchError(GalleryError):
 
 def _caret(prompt: str, position: int) -> str:
     """The prompt's line that holds `position`, and below it a caret under that place."""
-    import unicodedata
-
     start = prompt.rfind("\n", 0, position) + 1
     line = prompt[start:].split("\n", 1)[0]
     before = line[: position - start]

@@ -3,6 +3,7 @@
 Nothing here downloads, save `pull`. torch and open_clip are imported inside the functions.
 """
 
+import difflib
 import hashlib
 import json
 import os
@@ -285,8 +286,6 @@ def _split_tag(name: str) -> tuple[str, str]:
 
 def _config(architecture: str) -> dict[str, Any]:
     """open_clip's config of an architecture, or an error with the nearest names."""
-    import difflib
-
     import open_clip
 
     config: dict[str, Any] | None = open_clip.get_model_config(architecture)

@@ -14,8 +14,8 @@ TEXTS = ("path", "format", "content_hash")
 _CONDITION = re.compile(r"\s*(?P<field>\w+)\s*(?P<op>>=|<=|!=|!~|=|>|<|~)\s*(?P<value>.*?)\s*$", re.S)
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}(?P<minute>[T ]\d{2}:\d{2}(?P<second>:\d{2})?(?:Z|[+-]\d{2}:\d{2})?)?")
 _QUOTED = re.compile(r"(['\"])(.*)\1", re.S)
-_AND = re.compile(r"\s+and\s+(?=\w+\s*(?:[<>=~]|!=|!~))", re.I)
-_OR = re.compile(_AND.pattern.replace("and", "or", 1), re.I)
+_JOIN = r"\s+{}\s+(?=\w+\s*(?:[<>=~]|!=|!~))"
+_AND, _OR = (re.compile(_JOIN.format(word), re.I) for word in ("and", "or"))
 
 
 @dataclass(frozen=True)
