@@ -1,12 +1,15 @@
-"""`gair models`: which models there are, and getting more of them."""
+"""`gair models`: which models there are, getting more of them, and handing them on."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from gair_search.cli import common
 
 app = typer.Typer(
-    help="List models, and pull better ones.", invoke_without_command=True, rich_markup_mode=None
+    help="List models, pull better ones, export their generators.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
 )
 
 
@@ -46,3 +49,21 @@ def pull(
         common.print_json({"model": name, "weights": str(weights)})
     else:
         typer.echo(f"{name} is on this machine: {weights}")
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A model with a generator, as gair-mini.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; new, or empty.")],
+    as_json: common.Json = False,
+) -> None:
+    """Write a model's generator as a Stable Diffusion folder, for diffusers."""
+    from gair_search.models import resolve
+    from gair_search.pipeline import export as export_pipeline
+
+    written = export_pipeline(resolve(name), folder.expanduser().absolute())
+    if as_json:
+        common.print_json({"model": name, "folder": str(written)})
+    else:
+        typer.echo(f"the generator of {name} is at {written}")
+        typer.echo(f"load it with: diffusers.StableDiffusionPipeline.from_pretrained({str(written)!r})")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from gair_search.errors import ModelError, PromptError
 from gair_search.image import Preprocessing
-from gair_search.models import EmbedderId, ModelSpec
+from gair_search.models import EmbedderId, ModelSpec, verify_weights
 from gair_search.reweighting import PAPER_START_FRACTION, causal_mask, reweighted_mask, start_block
 
 M = TypeVar("M", bound=nn.Module)
@@ -86,7 +86,8 @@ class TextTower(nn.Module):
         a generator wants the full context.
 
         Args:
-            embeddings: `[B, n_ctx, text_width]`, start and end tokens included, padded after the end.
+            embeddings: `[B, n_ctx, text_width]`, start and end tokens included, padded after the end (for a
+                generator, with the end token: see `encode_ids`).
             end: place of each end token, `[B]`.
             token_weights: SToRI's w, `[B, n_ctx]`, >= 0, or None for all 1. Applied from
                 `self.start_block` on (Kim et al. 2024, section 3.1).
@@ -116,11 +117,24 @@ class TextTower(nn.Module):
         return TextEncoding(nn.functional.normalize(pooled.float(), dim=-1), conditioning)
 
     def encode_ids(self, ids: Sequence[Sequence[int]], full_context: bool = False) -> TextEncoding:
-        """Encode plain token ids (without start and end tokens), cut to the longest unless `full_context`."""
+        """Encode plain token ids.
+
+        The places after the end token hold the end token again, as Stable Diffusion 1.x pads; so
+        conditioning equals that of diffusers' pipelines (and of `pipeline.assemble`'s folders) place by
+        place. open_clip itself pads with 0, which gives the same features, the tower being causal, but
+        other conditioning after the end.
+
+        Args:
+            ids: `[B]` rows of ids without start and end tokens, at most `n_ctx - 2` each.
+            full_context: all `n_ctx` places, as a generator wants them; else cut to the longest row.
+
+        Returns:
+            features `[B, embed_dim]` and conditioning `[B, length, text_width]`.
+        """
         start, stop = self.tokenizer.sot_token_id, self.tokenizer.eot_token_id
         length = self.n_ctx if full_context else max(map(len, ids)) + 2
         table = self.tower.token_embedding.weight
-        rows = torch.zeros(len(ids), length, dtype=torch.long, device=table.device)
+        rows = torch.full((len(ids), length), stop, dtype=torch.long, device=table.device)
         for row, own in zip(rows, ids, strict=True):
             row[: len(own) + 2] = torch.tensor([start, *own, stop])
         end = torch.tensor([len(own) + 1 for own in ids], device=table.device)
@@ -299,6 +313,7 @@ def _load_full(spec: ModelSpec) -> Any:
     """The whole model through open_clip's factory."""
     import open_clip
 
+    verify_weights(spec)
     local = spec.architecture.startswith("local-dir:")
     try:
         with _offline():
@@ -325,6 +340,7 @@ def _load_text(spec: ModelSpec, start_fraction: float) -> TextTower | _PlainText
     )
     if not ours:
         return _PlainTextTower(_load_full(spec), tokenizer)
+    verify_weights(spec)
     quick_gelu = spec.quick_gelu
     try:
         with torch.device("meta"):

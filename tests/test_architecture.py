@@ -59,7 +59,8 @@ def test_help_and_version_load_nothing_heavy() -> None:
         "from gair_search.cli.app import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'numpy', 'PIL', 'open_clip', 'qdrant_client', 'qdrant_edge', 'jinja2'}\n"
+        "heavy = {'torch', 'numpy', 'PIL', 'open_clip', 'transformers', 'diffusers',"
+        " 'qdrant_client', 'qdrant_edge', 'jinja2'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True)

@@ -260,6 +260,19 @@ def test_damaged_weights_are_a_model_error(tmp_path: Path) -> None:
             use()
 
 
+def test_weights_that_differ_from_their_checksum_are_not_loaded(tmp_path: Path) -> None:
+    name = small_model(tmp_path / "m", {})
+    weights = tmp_path / "m" / "open_clip_model.safetensors"
+    models.write_checksums(tmp_path / "m")
+    Clip(models.resolve(name), "cpu").encode_plain("x")
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # still a file that loads
+    own = Clip(models.resolve(name), "cpu")
+    for use in (lambda: own.encode_plain("x"), lambda: own.encode_images(np.zeros((1, 32, 32, 3), np.uint8))):
+        with pytest.raises(ModelError, match="is damaged: its SHA-256 is"):
+            use()
+
+
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_pickle_that_runs_code_is_never_run(tmp_path: Path) -> None:
     """Checkpoints of a user's own may be .pt files; what they hold beside tensors is refused."""
