@@ -1,0 +1,1 @@
+"""How gair-mini is made: one module a stage, each seeded and resumable. See README.md here."""

@@ -1,0 +1,70 @@
+"""Last stage: write the trained weights in the formats that ship.
+
+    python -m training.package --work build/gair-mini [--target gair_search/pretrained/gair-mini]
+
+Writes open_clip's hub folder in half precision and, where `vae.pt` and `unet.pt` are there, the generator's
+parts; then the checksums, which loading checks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gair_search.models import write_checksums
+from training import image_tower
+from training.align import Tail, fuse, new_head, unfuse
+from training.towers import CONFIG, clip_model, text_state, text_tower
+from training.trunk import halves
+
+LOGIT_SCALE = 30.0
+
+
+def averaged(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights inside an `AveragedModel`'s state."""
+    return {
+        name.removeprefix("module."): value for name, value in state.items() if name.startswith("module.")
+    }
+
+
+def clip_state(work: Path) -> dict[str, Tensor]:
+    """Both towers under open_clip's names, float32."""
+    tower = text_tower()
+    tower.load_state_dict(torch.load(work / "text.pt", weights_only=True)["tower"])
+    net = image_tower.imagenet_classifier().requires_grad_(False)
+    _, back = halves(net)
+    tail = Tail(fuse(copy.deepcopy(back)), new_head())
+    tail.load_state_dict(averaged(torch.load(work / "image.pt", weights_only=True)["averaged"]))
+    unfuse(back, tail.back)
+    state = text_state(tower) | {"logit_scale": torch.tensor(LOGIT_SCALE).log()}
+    trunk = {n: v for n, v in net.state_dict().items() if not n.startswith("classifier.")}
+    state |= {f"visual.trunk.{name}": value for name, value in trunk.items()}
+    return state | {f"visual.head.mlp.{name}": value for name, value in tail.head.state_dict().items()}
+
+
+def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Floating-point tensors in float16, contiguous."""
+    return {n: (v.half() if v.is_floating_point() else v).contiguous() for n, v in state.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
+    parser.add_argument("--target", type=Path, default=Path("gair_search/pretrained/gair-mini"))
+    args = parser.parse_args()
+    state = clip_state(args.work)
+    clip_model().load_state_dict(state)  # raises where a name or shape is not open_clip's
+    args.target.mkdir(parents=True, exist_ok=True)
+    save_file(halved(state), args.target / "open_clip_model.safetensors", metadata={"format": "pt"})
+    (args.target / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n", "utf-8")
+    write_checksums(args.target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The fashion world's training images at the generator's size, drawn once.
+
+    python -m training.renders --work build/gair-mini [--n 80000]
+
+Writes `renders.npy`, uint8 `[n, 64, 64, 3]`: image i shows `scene(i)` of the training split.
+"""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from gair_search.world import render, scene
+
+SIZE = 64
+CHUNK = 1_000
+
+
+def drawn(first: int) -> np.ndarray:
+    """Scenes `first` to `first + CHUNK`, uint8 `[CHUNK, SIZE, SIZE, 3]`."""
+    return np.stack([np.asarray(render(scene(i), SIZE)) for i in range(first, first + CHUNK)])
+
+
+def pixels(images: np.ndarray, rows: np.ndarray) -> Tensor:
+    """Some of them as `[B, 3, SIZE, SIZE]` in -1..1."""
+    batch = torch.from_numpy(images[np.sort(rows)]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return batch.contiguous(memory_format=torch.channels_last)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
+    parser.add_argument("--n", type=int, default=80_000)
+    args = parser.parse_args()
+    images = np.lib.format.open_memmap(
+        args.work / "renders.tmp.npy", "w+", dtype=np.uint8, shape=(args.n, SIZE, SIZE, 3)
+    )
+    with ProcessPoolExecutor() as pool:
+        starts = range(0, args.n, CHUNK)
+        for start, chunk in zip(starts, tqdm(pool.map(drawn, starts), total=len(starts)), strict=True):
+            images[start : start + CHUNK] = chunk
+    images.flush()
+    (args.work / "renders.tmp.npy").rename(args.work / "renders.npy")
+
+
+if __name__ == "__main__":
+    main()
