@@ -2,11 +2,11 @@
 
     python -m training.align --work build/gair-mini
 
-The text tower is done and frozen; the head starts as the analytic one (`image_tower.py`); the trunk's later
-half is trained with it. Losses on the fashion world: contrastive between images and captions, where a caption
-suits every image that it does not contradict; zero-shot classification by attribute, against prompts; and
-contrastive between two views of one instance, some batches against twins that go by the same words. On the
-composites: what the untouched network and the analytic head say. Writes `image.pt` (resumable) and
+The text tower is done and frozen; the head starts as the analytic one (`image_tower.py`). The trunk's later
+half is trained, and what the head leaves free. Losses on the fashion world: contrastive between images and
+captions, where a caption suits every image that it does not contradict; zero-shot classification by attribute,
+against prompts; and contrastive between two views of one instance, beside twins that go by the same words. On
+the composites: what the untouched network and the analytic head say. Writes `image.pt` (resumable) and
 `image.log.jsonl`.
 """
 
@@ -40,7 +40,7 @@ from gair_search.world import (
     scene,
 )
 from training import image_tower
-from training.codes import ATTRIBUTES, DETAIL, scene_labels
+from training.codes import ATTRIBUTES, CODES, DETAIL, DETAIL_DIM, scene_labels
 from training.corpus import SEED
 from training.schedule import rate
 from training.text_tower import PSEUDO_DIM
@@ -51,7 +51,7 @@ PAIRS = 40
 COMPOSITES = 40
 SCALE = 30.0
 """Inverse temperature of every contrastive loss."""
-CAPTIONS_PER_IMAGE = 3
+CAPTIONS_PER_IMAGE = 2
 
 
 def new_head() -> Mlp:
@@ -148,6 +148,16 @@ class Tail(nn.Module):
         """(pooled features `[B, 1280]`, image features `[B, EMBED_DIM]`, normalised)."""
         pooled = self.back(states)
         return pooled, nn.functional.normalize(self.head(pooled), dim=-1)
+
+
+def hold_analytic(head: nn.Module, n_classes: int = 1000) -> None:
+    """Let training change only what the analytic head leaves free: spare hidden units, and rows of codes."""
+    spare = slice(n_classes + DETAIL_DIM, None)
+    free = {name: torch.zeros_like(parameter) for name, parameter in head.named_parameters()}
+    free["fc1.weight"][spare] = free["fc1.bias"][spare] = 1
+    free["fc2.weight"][:, spare] = free["fc2.weight"][CODES] = free["fc2.bias"][CODES] = 1
+    for name, parameter in head.named_parameters():
+        parameter.register_hook(free[name].mul)
 
 
 def contrast(similarity: Tensor, positive: Tensor) -> Tensor:
@@ -307,8 +317,9 @@ def main() -> None:
     analytic = nn.functional.normalize(head(features), dim=-1).detach()
     front, back = halves(copy.deepcopy(net).to(memory_format=torch.channels_last))
     tail = Tail(fuse(back), head).requires_grad_(True)
+    hold_analytic(tail.head)
     averaged = AveragedModel(tail, multi_avg_fn=get_ema_multi_avg_fn(0.98))
-    groups = [{"params": tail.back.parameters(), "lr": 3e-4}, {"params": tail.head.parameters(), "lr": 1e-3}]
+    groups = [{"params": tail.back.parameters(), "lr": 2e-4}, {"params": tail.head.parameters(), "lr": 1e-3}]
     optim = torch.optim.AdamW(groups, weight_decay=0.0, betas=(0.9, 0.98))
     peaks = [group["lr"] for group in optim.param_groups]
     checkpoint, first = args.work / "image.pt", 0
@@ -336,7 +347,7 @@ def main() -> None:
         )
         losses["keep"] = keep_loss(found[n:], analytic[stand_ins])
         losses["features"] = nn.functional.mse_loss(pooled[n:], features[stand_ins])
-        weights = {"instances": 0.5, "detail": 0.3, "keep": 3.0, "features": 2.0}
+        weights = {"instances": 0.5, "detail": 0.3, "keep": 3.0, "features": 5.0}
         loss = sum(weights.get(name, 1.0) * value for name, value in losses.items())
         loss.backward()
         nn.utils.clip_grad_norm_(tail.parameters(), 5.0)

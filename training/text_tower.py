@@ -9,8 +9,8 @@ trained by Muon, all else by AdamW.
 
 From step EXTRAS_FROM on the fashion world's captions aim at their codes too, and part of each batch holds
 *pseudo-words*: vectors that are no token's, put somewhere in a caption. The features should keep the
-caption's meaning and carry the vector on to the detail dimensions, linearly (from step DETAIL_FROM on with a loss of its
-own: the cosine of that part alone, since the whole hardly feels it). Names in a big CLIP's training
+caption's meaning and carry the vector on to the detail dimensions, linearly; from step DETAIL_FROM on with a
+loss of its own, the cosine of that part alone, since the whole hardly feels it. Names in a big CLIP's training
 data do that; it is what lets a custom token say which object is meant.
 
 Writes `text.pt` (resumable) and `text.log.jsonl`.
@@ -218,7 +218,9 @@ def main() -> None:
             loss = loss + 0.3 * (1 - (features * target).sum(-1).mean())
             if step >= DETAIL_FROM:
                 arrived = features[:, DETAIL][:, :PSEUDO_DIM]
-                loss = loss + 0.3 * (1 - nn.functional.cosine_similarity(arrived, pseudo_target(detail)).mean())
+                loss = loss + 0.3 * (
+                    1 - nn.functional.cosine_similarity(arrived, pseudo_target(detail)).mean()
+                )
         loss.backward()
         nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
         for optim in optims:

@@ -78,3 +78,20 @@ def test_every_value_has_prompts_that_name_it_alone() -> None:
     assert len(flat) == len(set(flat))
     assert "a photo of a red thing" in prompts["color"][0]
     assert "a thing with red stripes" in prompts["second_color"][0]
+
+
+def test_training_leaves_the_analytic_head_alone() -> None:
+    from training.align import hold_analytic, new_head
+    from training.codes import CODES, DETAIL_DIM
+
+    torch.manual_seed(0)
+    head = new_head()
+    hold_analytic(head)
+    head(torch.randn(4, 1280)).square().sum().backward()
+    spare = 1000 + DETAIL_DIM
+    assert not head.fc1.weight.grad[:spare].any()
+    assert head.fc1.weight.grad[spare:].any()
+    held = head.fc2.weight.grad[:, :spare].clone()
+    assert held[CODES].any()
+    held[CODES] = 0
+    assert not held.any()
