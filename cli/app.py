@@ -5,7 +5,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from gair_search.cli import index, models, query, similar, status
+from gair_search.cli import concepts, index, models, query, similar, status
 
 from gair_search import __version__
 from gair_search.errors import GairError
@@ -26,6 +26,7 @@ app.command()(query.query)
 app.command()(similar.similar)
 app.command()(status.status)
 app.add_typer(models.app, name="models")
+app.add_typer(concepts.app, name="concepts")
 
 
 def _version(wanted: bool) -> None:

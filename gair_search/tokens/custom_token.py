@@ -14,7 +14,27 @@ from gair_search.paths import write_atomically
 MAX_VECTORS = 75
 """A context of 77 has room for no more beside the start and end tokens."""
 
+FORMAT = "gair-search custom token 1"
+"""How a file's metadata says that it is ours."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_OWN = ("text_tower", "embedder", "parent")
+
+
+def is_name(text: str) -> bool:
+    """Whether a prompt can hold `<text>`."""
+    return _NAME.fullmatch(text) is not None
+
+
+def model_name(embedder: str) -> str:
+    """The name in an embedder's readable id, which its hashes follow in brackets."""
+    return re.sub(r" \([^()]*, weights \w+, preprocessing \w+\)$", "", embedder)
+
+
+def split_metadata(metadata: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The inverse of `CustomToken.metadata`: the token's own fields, "" where they lack, and its facts."""
+    own = {key: metadata.get(key, "") for key in _OWN}
+    return own, {key: value for key, value in metadata.items() if key not in (*_OWN, "format")}
 
 
 @dataclass(frozen=True)
@@ -39,7 +59,7 @@ class CustomToken:
 
     def __post_init__(self) -> None:
         """Raise ConceptError where the name or the vectors are not fit for a prompt."""
-        if not _NAME.fullmatch(self.name):
+        if not is_name(self.name):
             raise ConceptError(
                 f'"{self.name}" is no name for a concept: letters, digits, "_", "-" and "." only, as in my-dress'
             )
@@ -50,18 +70,24 @@ class CustomToken:
         if not np.isfinite(self.vectors).all():
             raise ConceptError(f"<{self.name}>: its vectors hold NaN or infinite values")
 
+    @property
+    def model(self) -> str:
+        """Name of the model that it was learned with: the embedder without its hashes."""
+        return model_name(self.embedder)
+
+    def metadata(self) -> dict[str, str]:
+        """All that a file says of the token besides name and vectors."""
+        own = {key: str(getattr(self, key)) for key in _OWN}
+        return {**self.facts, "format": FORMAT, **own}
+
     def save(self, path: Path) -> None:
-        """Write as safetensors: one tensor under the key `<name>`, all facts as string metadata. Atomic."""
+        """Write as safetensors: one tensor under the key `<name>`, all facts as string metadata. Atomic.
+
+        diffusers' `load_textual_inversion` reads this file as it is.
+        """
         from safetensors.numpy import save
 
-        metadata = {
-            **self.facts,
-            "format": "gair-search custom token 1",
-            "text_tower": self.text_tower,
-            "embedder": self.embedder,
-            "parent": self.parent,
-        }
-        write_atomically(path, save({f"<{self.name}>": np.ascontiguousarray(self.vectors)}, metadata))
+        write_atomically(path, save({f"<{self.name}>": np.ascontiguousarray(self.vectors)}, self.metadata()))
 
     @classmethod
     def load(cls, path: Path) -> "CustomToken":
@@ -76,6 +102,5 @@ class CustomToken:
                 raise ValueError(f"tensor of type {vectors.dtype}")
         except (OSError, SafetensorError, ValueError, TypeError) as error:
             raise ConceptError(f"{path} is no custom token: {error}") from error
-        known = {k: metadata.pop(k, "") for k in ("text_tower", "embedder", "parent")}
-        metadata.pop("format", None)
-        return cls(key.strip("<>"), vectors.astype(np.float32), **known, facts=metadata)
+        own, facts = split_metadata(metadata)
+        return cls(key.strip("<>"), vectors.astype(np.float32), **own, facts=facts)

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from gair_search import paths
@@ -10,10 +11,17 @@ from gair_search.tokens.custom_token import CustomToken
 
 
 class TokenStore:
-    """Custom tokens by name, under `GAIR_HOME/tokens` or a folder of your own."""
+    """Custom tokens by name, under `GAIR_HOME/tokens` or a folder of your own.
+
+    A token is known by its file's name, so that files may be copied in and renamed by hand.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or paths.home() / "tokens"
+
+    def path(self, name: str) -> Path:
+        """The file of a concept, there or not."""
+        return self.folder / f"{name}.safetensors"
 
     def names(self) -> list[str]:
         """The names of all stored concepts, sorted."""
@@ -28,41 +36,99 @@ class TokenStore:
         Raises:
             ConceptError: unknown (with the nearest names), or its file is damaged.
         """
+        self.require(name)
+        return replace(CustomToken.load(self.path(name)), name=name)
+
+    @property
+    def chosen(self) -> str | None:
+        """The concept that `use` chose, while it is there."""
+        try:
+            name = (self.folder / "active").read_text("utf-8").strip()
+        except (OSError, ValueError):
+            return None
+        return name if name in self.names() else None
+
+    @property
+    def active_name(self) -> str | None:
+        """Name of the concept that `*` stands for, None where nothing says which."""
         names = self.names()
-        if name in names:
-            return CustomToken.load(self.folder / f"{name}.safetensors")
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:5]
-        hint = f"did you mean {' or '.join(f'<{n}>' for n in near)}?" if near else "none is learned yet"
-        raise ConceptError(f"unknown concept <{name}>; {hint}")
+        return self.chosen or (names[0] if len(names) == 1 else None)
 
     def active(self, chosen: str | None = None) -> CustomToken:
-        """The concept that `*` stands for: the chosen one, else the only one there is.
+        """The concept that `*` stands for: `chosen`, else the one that `use` chose, else the only one.
 
         Raises:
-            ConceptError: none learned, or several and none chosen.
+            ConceptError: there is none, or there are several and none is chosen.
         """
-        if chosen is not None:
-            return self.get(chosen)
-        names = self.names()
-        if len(names) == 1:
-            return self.get(names[0])
-        if names:
+        if (name := chosen or self.active_name) is not None:
+            return self.get(name)
+        if names := self.names():
             raise ConceptError(
-                f"* could be any of {', '.join(f'<{n}>' for n in names)}; choose with --concept NAME, "
-                f"or write the name in the prompt"
+                f"* could be any of {', '.join(f'<{n}>' for n in names)}; choose with --concept NAME or "
+                f"gair concepts use NAME, or write the name in the prompt"
             )
         raise ConceptError(
-            "* stands for a learned concept, and none is learned yet; write \\* for the character"
+            "* stands for a custom token, and none is learned yet: gair concepts import FILE brings one in; "
+            "write \\* for the character"
         )
 
-    def save(self, token: CustomToken) -> Path:
-        """Store a token, replacing one of the same name. Returns its file."""
-        path = self.folder / f"{token.name}.safetensors"
-        token.save(path)
+    def use(self, name: str) -> None:
+        """Make a concept the active one, which `*` stands for.
+
+        Raises:
+            ConceptError: unknown, damaged, or the choice can't be written.
+        """
+        self.get(name)
+        try:
+            paths.write_atomically(self.folder / "active", f"{name}\n".encode())
+        except OSError as error:
+            raise ConceptError(f"{self.folder} can't be written: {error.strerror or error}") from error
+
+    def save(self, token: CustomToken, overwrite: bool = True) -> Path:
+        """Store a token. Returns its file.
+
+        Raises:
+            ConceptError: there is one of this name and it is not to be overwritten; it can't be written.
+        """
+        if not overwrite:
+            self.require_free(token.name)
+        path = self.path(token.name)
+        try:
+            token.save(path)
+        except OSError as error:
+            raise ConceptError(f"{path} can't be written: {error.strerror or error}") from error
         return path
 
-    def remove(self, name: str) -> None:
-        """Forget a concept, damaged or not. Raises ConceptError where it is unknown."""
-        if name not in self.names():
-            self.get(name)
-        (self.folder / f"{name}.safetensors").unlink()
+    def require_free(self, name: str) -> None:
+        """Raise ConceptError where a concept of this name is stored."""
+        if name in self.names():
+            raise ConceptError(
+                f"there is a concept <{name}>; choose another --name, or replace it with --force"
+            )
+
+    def remove(self, *names: str) -> None:
+        """Forget concepts, damaged or not; none of them where one is unknown.
+
+        Raises:
+            ConceptError: unknown (with the nearest names), or its file can't be removed.
+        """
+        self.require(*names)
+        chosen = self.chosen
+        for name in names:
+            try:
+                self.path(name).unlink(missing_ok=True)
+                if name == chosen:  # else a later concept of this name would be active unasked
+                    (self.folder / "active").unlink(missing_ok=True)
+            except OSError as error:
+                raise ConceptError(f"<{name}> can't be removed: {error.strerror or error}") from error
+
+    def require(self, *names: str) -> None:
+        """Raise ConceptError, with the nearest names, where a concept is unknown."""
+        known = self.names()
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:5]
+                hint = "there is none yet: gair concepts import FILE brings one in"
+                if near:
+                    hint = f"did you mean {' or '.join(f'<{n}>' for n in near)}?"
+                raise ConceptError(f"unknown concept <{name}>; {hint}")

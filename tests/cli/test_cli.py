@@ -9,26 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gair_search.cli import app
 from support.photos import make_photos
 from support.rest_server import rest_server
 
 Gair = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def gair(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gair:
-    """Runs the command in this process: (exit code, standard output, standard error)."""
-
-    def run(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gair", *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            app.main()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return (code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -61,7 +45,7 @@ def test_index_then_query_then_similar_then_status(gair: Gair, photos: Path, hom
     assert (json.loads(out)["images"], json.loads(out)["fits"]) == (5, True)
     code, out, _ = gair("status")
     assert "5 images" in out
-    assert "made with gair-mini, 384 dimensions" in out
+    assert "made with gair-mini, 640 dimensions" in out
 
 
 def test_a_pipe_gets_plain_lines(gair: Gair, photos: Path) -> None:
@@ -245,6 +229,6 @@ def test_version_and_help(gair: Gair) -> None:
     assert gair("--version")[1] == "gair-search 0.1.0\n"
     code, out, _ = gair("--help")
     assert code == 0
-    for command in ("index", "query", "similar", "status", "models"):
+    for command in ("index", "query", "similar", "status", "models", "concepts"):
         assert command in out
         assert gair(command, "--help")[0] == 0
