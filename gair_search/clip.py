@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gair_search.errors import ModelError, PromptError
+from gair_search.folding import folded
 from gair_search.image import Preprocessing
 from gair_search.models import EmbedderId, ModelSpec, verify_weights
 from gair_search.reweighting import PAPER_START_FRACTION, causal_mask, reweighted_mask, start_block
@@ -257,7 +258,11 @@ class Clip:
     def _loaded_image(self) -> nn.Module:
         with self._lock:
             if self._image is None:
-                self._image = _frozen(_load_full(self.spec).visual, self.device)
+                tower = _load_full(self.spec).visual.eval().requires_grad_(False).float()
+                example = torch.randn(
+                    1, 3, *self.preprocessing.size, generator=torch.Generator().manual_seed(0)
+                )
+                self._image = folded(tower, example).to(self.device)
             return self._image
 
 

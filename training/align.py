@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from timm.layers import Mlp
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from gair_search.clip import TextTower
+from gair_search.folding import fold_batch_norms
 from gair_search.world import (
     BACKGROUNDS,
     COLORS,
@@ -52,6 +52,8 @@ COMPOSITES = 40
 SCALE = 30.0
 """Inverse temperature of every contrastive loss."""
 CAPTIONS_PER_IMAGE = 2
+HARD = {"color": 3}
+"""Attributes that count more than once: a second colour is all around the first."""
 
 
 def new_head() -> Mlp:
@@ -72,23 +74,20 @@ def encode(tower: TextTower, texts: list[str]) -> Tensor:
 
 
 def attribute_prompts() -> dict[str, list[list[str]]]:
-    """Attribute -> for each of its values, several prompts that name nothing else."""
+    """Attribute -> for each of its values, several prompts that name nothing else.
+
+    There is none for the second colour: 'a thing with red stripes' is as good a name for a main colour.
+    """
     frames = ("{}", "a photo of {}", "a picture of {}", "an image of {}")
     nouns = ("thing", "object", "item")
 
     def framed(phrases: list[str]) -> list[str]:
         return [frame.format(phrase) for frame in frames for phrase in phrases]
 
-    def motifs(color: str) -> list[str]:
-        return [
-            f"a {noun} with {color} {words[0]}" for _, words in PATTERNS.values() if words for noun in nouns
-        ]
-
     return {
         "kind": [framed([noun_phrase(kind)]) for kind in KINDS],
         "color": [framed([noun_phrase("", color=color, noun=noun) for noun in nouns]) for color in COLORS],
         "pattern": [framed([noun_phrase("", pattern=p, noun=noun) for noun in nouns]) for p in PATTERNS],
-        "second_color": [framed(motifs(color)) for color in COLORS],
         "background": [
             framed([f"{noun_phrase('', noun=n)} {p[0]}" for n in nouns]) for p in BACKGROUNDS.values()
         ],
@@ -105,21 +104,10 @@ def prompt_features(tower: TextTower) -> dict[str, Tensor]:
     }
 
 
-def fuse(net: nn.Module) -> nn.Module:
-    """Fold every frozen batch norm into the convolution before it; the activation stays in its place."""
-    for module in list(net.modules()):
-        children = list(module.named_children())
-        for (name, conv), (after, norm) in itertools.pairwise(children):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, name, fuse_conv_bn_eval(conv, norm))
-                setattr(module, after, norm.act)
-    return net
-
-
 @torch.no_grad()
-def unfuse(net: nn.Module, fused: nn.Module) -> None:
-    """Write the fused convolutions back into `net`: its batch norms are left with nothing but the bias."""
-    for module, twin in zip(paired(net), paired(fused), strict=True):
+def unfold_batch_norms(net: nn.Module, folded: nn.Module) -> None:
+    """Write folded convolutions back into `net`: its batch norms are left with nothing but the bias."""
+    for module, twin in zip(paired(net), paired(folded), strict=True):
         children = list(module.named_children())
         for (name, conv), (_, norm) in itertools.pairwise(children):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
@@ -205,8 +193,9 @@ def world_loss(
         prompts: attribute -> `[values, EMBED_DIM]`.
     """
     named = [
-        nn.functional.cross_entropy(SCALE * features @ prompts[name].T, labels[:, i], ignore_index=-1)
+        HARD.get(name, 1) * nn.functional.cross_entropy(SCALE * features @ prompts[name].T, labels[:, i])
         for i, name in enumerate(ATTRIBUTES)
+        if name in prompts
     ]
     detail = nn.functional.normalize(features[:, DETAIL.start : DETAIL.start + PSEUDO_DIM], dim=-1)
     return {
@@ -293,8 +282,8 @@ def validate(
     found = torch.cat(features)
     report = {}
     for i, name in enumerate(ATTRIBUTES):
-        rows = labels[:, i] >= 0
-        report[name] = float(((found @ prompts[name].T).argmax(1) == labels[:, i])[rows].float().mean())
+        if name in prompts:
+            report[name] = float(((found @ prompts[name].T).argmax(1) == labels[:, i]).float().mean())
     ranked = encode(tower, texts) @ found.T
     report["R@1"] = float((ranked.argmax(1) == torch.arange(len(texts))).float().mean())
     return report
@@ -303,7 +292,7 @@ def validate(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
-    parser.add_argument("--steps", type=int, default=800, help="steps of 80 world images and 40 composites")
+    parser.add_argument("--steps", type=int, default=950, help="steps of 80 world images and 40 composites")
     args = parser.parse_args()
     torch.manual_seed(SEED)
     tower = text_tower().eval().requires_grad_(False)
@@ -316,7 +305,7 @@ def main() -> None:
     image_tower.set_head(head, net.classifier, names, image_tower.photo_mean(net.bn2), features)
     analytic = nn.functional.normalize(head(features), dim=-1).detach()
     front, back = halves(copy.deepcopy(net).to(memory_format=torch.channels_last))
-    tail = Tail(fuse(back), head).requires_grad_(True)
+    tail = Tail(fold_batch_norms(back), head).requires_grad_(True)
     hold_analytic(tail.head)
     averaged = AveragedModel(tail, multi_avg_fn=get_ema_multi_avg_fn(0.98))
     groups = [{"params": tail.back.parameters(), "lr": 2e-4}, {"params": tail.head.parameters(), "lr": 1e-3}]
@@ -354,7 +343,7 @@ def main() -> None:
         optim.step()
         optim.zero_grad()
         averaged.update_parameters(tail)
-        if (step + 1) % 50 == 0 or step + 1 == args.steps:
+        if (step + 1) % 100 == 0 or step + 1 == args.steps:
             record = {"step": step + 1, "seconds": time.time() - began}
             record |= {f"loss_{name}": value.item() for name, value in losses.items()}
             record |= validate(front, averaged.module, tower, prompts)

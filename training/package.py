@@ -17,9 +17,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from gair_search.folding import fold_batch_norms
 from gair_search.models import write_checksums
 from training import image_tower
-from training.align import Tail, fuse, new_head, unfuse
+from training.align import Tail, new_head, unfold_batch_norms
 from training.towers import CONFIG, clip_model, text_state, text_tower
 from training.trunk import halves
 
@@ -39,9 +40,9 @@ def clip_state(work: Path) -> dict[str, Tensor]:
     tower.load_state_dict(torch.load(work / "text.pt", weights_only=True)["tower"])
     net = image_tower.imagenet_classifier().requires_grad_(False)
     _, back = halves(net)
-    tail = Tail(fuse(copy.deepcopy(back)), new_head())
+    tail = Tail(fold_batch_norms(copy.deepcopy(back)), new_head())
     tail.load_state_dict(averaged(torch.load(work / "image.pt", weights_only=True)["averaged"]))
-    unfuse(back, tail.back)
+    unfold_batch_norms(back, tail.back)
     state = text_state(tower) | {"logit_scale": torch.tensor(LOGIT_SCALE).log()}
     trunk = {n: v for n, v in net.state_dict().items() if not n.startswith("classifier.")}
     state |= {f"visual.trunk.{name}": value for name, value in trunk.items()}

@@ -7,10 +7,10 @@ components), the projection as the way back, so that the transformer begins near
 1 - cosine + 5 x squared difference of the batch's similarity matrices. The transformer's matrices are
 trained by Muon, all else by AdamW.
 
-From step EXTRAS_FROM on the fashion world's captions aim at their codes too, and part of each batch holds
+From the first of EXTRAS on the fashion world's captions aim at their codes too, and part of each batch holds
 *pseudo-words*: vectors that are no token's, put somewhere in a caption. The features should keep the
-caption's meaning and carry the vector on to the detail dimensions, linearly; from step DETAIL_FROM on with a
-loss of its own, the cosine of that part alone, since the whole hardly feels it. Names in a big CLIP's training
+caption's meaning and carry the vector on to the detail dimensions, linearly; that part has a
+loss of its own, its cosine, since the whole hardly feels it. Names in a big CLIP's training
 data do that; it is what lets a custom token say which object is meant.
 
 Writes `text.pt` (resumable) and `text.log.jsonl`.
@@ -43,8 +43,8 @@ PSEUDO_DIM = 48
 """How many of the detail dimensions a custom token can reach."""
 PSEUDO_LENGTH = 0.6
 RELATIONAL_WEIGHT = 5.0
-EXTRAS_FROM = 750
-DETAIL_FROM = 1_250
+EXTRAS = ((750, 0.3, 0.0), (1_250, 0.3, 0.3), (1_900, 0.1, 0.03))
+"""From which step on: weight of the loss on pseudo-words, and of that on their detail alone."""
 MAX_TOKENS = 40
 
 
@@ -146,6 +146,11 @@ def pseudo_target(detail: Tensor) -> Tensor:
     return PSEUDO_LENGTH * detail.sum(1) / (detail.shape[1] * PSEUDO_DIM) ** 0.5
 
 
+def extra_weights(step: int) -> tuple[float, float]:
+    """The two weights of EXTRAS at a step; 0 before the first."""
+    return next(((whole, part) for first, whole, part in reversed(EXTRAS) if step >= first), (0.0, 0.0))
+
+
 @torch.inference_mode()
 def held_out_cosine(tower: TextTower, ids: list[list[int]], teacher: np.ndarray) -> float:
     """Mean cosine to the teacher, over the teacher's own dimensions."""
@@ -174,7 +179,7 @@ def caption_codes(texts: list[str], captions: Path) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
-    parser.add_argument("--steps", type=int, default=1_900, help="steps of 512 texts")
+    parser.add_argument("--steps", type=int, default=2_500, help="steps of 512 texts")
     args = parser.parse_args()
     torch.manual_seed(SEED)
     tower = text_tower()
@@ -205,22 +210,19 @@ def main() -> None:
         batch = batches.pop()
         for optim, peak in zip(optims, peaks, strict=True):
             optim.param_groups[0]["lr"] = peak * rate(step / args.steps)
-        extras = step >= EXTRAS_FROM
-        target = joint(teacher[batch], codes[batch] if extras else None)
+        whole, part = extra_weights(step)
+        target = joint(teacher[batch], codes[batch] if whole else None)
         loss = distillation_loss(encode(tower, [ids[i] for i in batch]), target)
-        if extras:
+        if whole:
             rng = np.random.default_rng((SEED, step))
             batch = rng.choice(batch, PSEUDO_BATCH)
             generator = torch.Generator().manual_seed(step)
             detail = torch.randn(PSEUDO_BATCH, int(rng.integers(1, 5)), PSEUDO_DIM, generator=generator)
             features = encode_pseudo(tower, [ids[i] for i in batch], detail, rng)
             target = joint(teacher[batch], codes[batch], pseudo_target(detail))
-            loss = loss + 0.3 * (1 - (features * target).sum(-1).mean())
-            if step >= DETAIL_FROM:
-                arrived = features[:, DETAIL][:, :PSEUDO_DIM]
-                loss = loss + 0.3 * (
-                    1 - nn.functional.cosine_similarity(arrived, pseudo_target(detail)).mean()
-                )
+            arrived = features[:, DETAIL][:, :PSEUDO_DIM]
+            near = nn.functional.cosine_similarity(arrived, pseudo_target(detail)).mean()
+            loss = loss + whole * (1 - (features * target).sum(-1).mean()) + part * (1 - near)
         loss.backward()
         nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
         for optim in optims:

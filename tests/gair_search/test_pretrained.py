@@ -1,0 +1,99 @@
+"""What the bundled model can do, on scenes that its training never saw; the figures are in RESULTS.md."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gair_search import models
+from gair_search.clip import Clip
+from gair_search.world import (
+    BACKGROUNDS,
+    COLORS,
+    KINDS,
+    PATTERNS,
+    Scene,
+    full_caption,
+    instance,
+    noun_phrase,
+    render,
+    scene,
+)
+
+N = 120
+
+
+@pytest.fixture(scope="module")
+def scenes() -> list[Scene]:
+    return [scene(i, "test") for i in range(N)]
+
+
+def image_features(clip: Clip, scenes: list[Scene]) -> np.ndarray:
+    return clip.encode_images(np.stack([clip.preprocessing.pixels(render(one)) for one in scenes]))
+
+
+def text_features(clip: Clip, texts: list[str]) -> np.ndarray:
+    return np.concatenate([clip.encode_plain(text).numpy() for text in texts])
+
+
+@pytest.fixture(scope="module")
+def features(clip: Clip, scenes: list[Scene]) -> np.ndarray:
+    return image_features(clip, scenes)
+
+
+PROMPTS = {
+    "kind": {kind: noun_phrase(kind) for kind in KINDS},
+    "color": {color: noun_phrase("", color=color, noun="thing") for color in COLORS},
+    "pattern": {pattern: noun_phrase("", pattern=pattern, noun="thing") for pattern in PATTERNS},
+    "background": {name: f"a thing {phrases[0]}" for name, phrases in BACKGROUNDS.items()},
+}
+
+
+@pytest.mark.parametrize("attribute", PROMPTS)
+def test_words_of_the_fashion_world_are_seen(
+    clip: Clip, scenes: list[Scene], features: np.ndarray, attribute: str
+) -> None:
+    values = list(PROMPTS[attribute])
+    found = (features @ text_features(clip, list(PROMPTS[attribute].values())).T).argmax(1)
+    shown = [s.background if attribute == "background" else getattr(s.item, attribute) for s in scenes]
+    assert np.mean([values[i] == value for i, value in zip(found, shown, strict=True)]) > 0.9
+
+
+def test_full_captions_find_their_images(clip: Clip, scenes: list[Scene], features: np.ndarray) -> None:
+    similarity = text_features(clip, [full_caption(one) for one in scenes]) @ features.T
+    assert (similarity.argmax(1) == np.arange(N)).mean() > 0.85
+
+
+def test_an_instance_is_recognised_elsewhere(clip: Clip) -> None:
+    items = [instance(i, "test") for i in range(60)]
+    places = list(BACKGROUNDS)
+    views = [
+        image_features(
+            clip,
+            [
+                scene(2 * i + k, "test", item=item, background=places[(i + 5 * k) % 12])
+                for i, item in enumerate(items)
+            ],
+        )
+        for k in range(2)
+    ]
+    assert ((views[0] @ views[1].T).argmax(1) == np.arange(60)).mean() > 0.85
+
+
+def test_it_is_small_and_its_weights_are_named() -> None:
+    folder = models.resolve("gair-mini").folder
+    assert folder is not None
+    weights = list(folder.rglob("*.safetensors"))
+    assert sum(path.stat().st_size for path in weights) < 60e6
+    named = {line.split("  ")[1] for line in (folder / models.CHECKSUMS).read_text().splitlines()}
+    assert named == {path.relative_to(folder).as_posix() for path in weights}
+
+
+def test_its_card_names_sources_and_licences() -> None:
+    folder = Path(models.resolve("gair-mini").folder or "")
+    card = (folder / "README.md").read_text("utf-8")
+    for word in ("EfficientNet-Lite0", "all-MiniLM-L6-v2", "WordNet", "openclipart", "Apache-2.0"):
+        assert word in card
+    dimensions = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]["embed_dim"]
+    assert f"{dimensions} dimensions" in card
