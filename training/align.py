@@ -16,7 +16,6 @@ import argparse
 import copy
 import functools
 import itertools
-import json
 import time
 from pathlib import Path
 
@@ -39,7 +38,7 @@ from gair_search.world import (
     render,
     scene,
 )
-from training import image_tower
+from training import checkpoint, image_tower
 from training.codes import ATTRIBUTES, CODES, DETAIL, DETAIL_DIM, scene_labels
 from training.corpus import SEED
 from training.schedule import rate
@@ -311,9 +310,8 @@ def main() -> None:
     groups = [{"params": tail.back.parameters(), "lr": 2e-4}, {"params": tail.head.parameters(), "lr": 1e-3}]
     optim = torch.optim.AdamW(groups, weight_decay=0.0, betas=(0.9, 0.98))
     peaks = [group["lr"] for group in optim.param_groups]
-    checkpoint, first = args.work / "image.pt", 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+    first, state = 0, checkpoint.load(args.work / "image.pt")
+    if state:
         tail.load_state_dict(state["tail"])
         averaged.load_state_dict(state["averaged"])
         optim.load_state_dict(state["optim"])
@@ -347,16 +345,14 @@ def main() -> None:
             record = {"step": step + 1, "seconds": time.time() - began}
             record |= {f"loss_{name}": value.item() for name, value in losses.items()}
             record |= validate(front, averaged.module, tower, prompts)
-            with (args.work / "image.log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(record) + "\n")
+            checkpoint.log(args.work / "image.log.jsonl", record)
             state = {
                 "tail": tail.state_dict(),
                 "averaged": averaged.state_dict(),
                 "optim": optim.state_dict(),
                 "step": step + 1,
             }
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").rename(checkpoint)
+            checkpoint.save(args.work / "image.pt", state)
 
 
 if __name__ == "__main__":

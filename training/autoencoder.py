@@ -9,7 +9,6 @@ faint KL. Writes `vae.pt` (resumable), `vae.log.jsonl`.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from training import checkpoint
 from training.corpus import SEED
 from training.renders import SIZE, pixels
 from training.schedule import rate
@@ -75,9 +75,8 @@ def main() -> None:
     averaged = torch.optim.swa_utils.AveragedModel(
         vae, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
     )
-    checkpoint, first = args.work / "vae.pt", 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+    first, state = 0, checkpoint.load(args.work / "vae.pt")
+    if state:
         vae.load_state_dict(state["vae"])
         averaged.load_state_dict(state["averaged"])
         optim.load_state_dict(state["optim"])
@@ -96,16 +95,14 @@ def main() -> None:
         if (step + 1) % 100 == 0 or step + 1 == args.steps:
             record = {"step": step + 1, "mse": float(np.mean(errors)), "seconds": time.time() - began}
             errors = []
-            with (args.work / "vae.log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(record) + "\n")
+            checkpoint.log(args.work / "vae.log.jsonl", record)
             state = {
                 "vae": vae.state_dict(),
                 "averaged": averaged.state_dict(),
                 "optim": optim.state_dict(),
                 "step": step + 1,
             }
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").rename(checkpoint)
+            checkpoint.save(args.work / "vae.pt", state)
 
 
 if __name__ == "__main__":

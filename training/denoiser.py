@@ -10,7 +10,6 @@ and then, `samples-STEP.png`.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from gair_search.world import full_caption, scene
+from training import checkpoint
 from training.corpus import SEED
 from training.schedule import rate
 from training.towers import CONFIG, text_tower
@@ -133,10 +133,10 @@ def main() -> None:
     vae = AutoencoderKL.from_pretrained(args.work / "vae")
     unet, scheduler = denoiser(), DDPMScheduler.from_config(SCHEDULE)
     averaged = AveragedModel(unet, multi_avg_fn=get_ema_multi_avg_fn(0.999))
-    optims, checkpoint, first = optimizers(unet), args.work / "unet.pt", 0
+    optims, first = optimizers(unet), 0
     peaks = [optim.param_groups[0]["lr"] for optim in optims]
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+    state = checkpoint.load(args.work / "unet.pt")
+    if state:
         unet.load_state_dict(state["unet"])
         averaged.load_state_dict(state["averaged"])
         for optim, saved in zip(optims, state["optims"], strict=True):
@@ -161,16 +161,14 @@ def main() -> None:
         if (step + 1) % 250 == 0 or step + 1 == args.steps:
             record = {"step": step + 1, "loss": float(np.mean(losses)), "seconds": time.time() - began}
             losses = []
-            with (args.work / "unet.log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(record) + "\n")
+            checkpoint.log(args.work / "unet.log.jsonl", record)
             state = {
                 "unet": unet.state_dict(),
                 "averaged": averaged.state_dict(),
                 "optims": [optim.state_dict() for optim in optims],
                 "step": step + 1,
             }
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").rename(checkpoint)
+            checkpoint.save(args.work / "unet.pt", state)
         if (step + 1) % 1_000 == 0 or step + 1 == args.steps:
             picture = grid(vae, sample(averaged.module, prompts, empty))
             picture.save(args.work / f"samples-{step + 1:06d}.png")

@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 from gair_search.clip import TextEncoding, TextTower
 from gair_search.world import Caption
+from training import checkpoint
 from training.codes import CODE_DIM, CODES, DETAIL, caption_code
 from training.corpus import HELD_OUT, SEED
 from training.schedule import rate
@@ -189,9 +190,9 @@ def main() -> None:
     codes = caption_codes(texts, args.work / "captions.jsonl")
     trained = len(texts) - HELD_OUT
     lengths = np.array([len(own) for own in ids[:trained]])
-    optims, checkpoint, first = optimizers(tower), args.work / "text.pt", 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+    optims, first = optimizers(tower), 0
+    state = checkpoint.load(args.work / "text.pt")
+    if state:
         tower.load_state_dict(state["tower"])
         for optim, saved in zip(optims, state["optims"], strict=True):
             optim.load_state_dict(saved)
@@ -236,15 +237,13 @@ def main() -> None:
                 "pseudo_cosine": pseudo_cosine(tower, ids[trained : trained + BATCH]),
                 "seconds": time.time() - began,
             }
-            with (args.work / "text.log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(record) + "\n")
+            checkpoint.log(args.work / "text.log.jsonl", record)
             state = {
                 "tower": tower.state_dict(),
                 "optims": [o.state_dict() for o in optims],
                 "step": step + 1,
             }
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").rename(checkpoint)
+            checkpoint.save(args.work / "text.pt", state)
 
 
 if __name__ == "__main__":
