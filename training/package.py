@@ -2,8 +2,8 @@
 
     python -m training.package --work build/gair-mini [--target gair_search/pretrained/gair-mini]
 
-Writes open_clip's hub folder in half precision and, where `vae.pt` and `unet.pt` are there, the generator's
-parts; then the checksums, which loading checks.
+Writes open_clip's hub folder in half precision, and the checksums, which loading checks. (The generator's parts
+do not ship yet.)
 """
 
 from __future__ import annotations
