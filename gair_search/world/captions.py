@@ -88,9 +88,7 @@ def noun_phrase(
 
 def full_caption(scene: Scene) -> str:
     """The plain full caption: every name, in its first wording."""
-    item = scene.item
-    phrase = noun_phrase(item.kind, color=item.color, pattern=item.pattern, second_color=item.second_color)
-    return f"{phrase} {BACKGROUNDS[scene.background][0]}"
+    return f"{describe(scene.item)} {BACKGROUNDS[scene.background][0]}"
 
 
 def caption(scene: Scene, rng: np.random.Generator, *, full: bool = False) -> Caption:
