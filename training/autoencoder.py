@@ -23,7 +23,7 @@ from training.corpus import SEED
 from training.renders import SIZE, pixels
 from training.schedule import rate
 
-BATCH = 64
+BATCH = 32
 KL_WEIGHT = 1e-5
 
 
@@ -66,11 +66,11 @@ def step_loss(vae: AutoencoderKL, images: Tensor) -> tuple[Tensor, Tensor]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
-    parser.add_argument("--steps", type=int, default=2_500, help="steps of 64 images")
+    parser.add_argument("--steps", type=int, default=2_400, help="steps of 32 images")
     args = parser.parse_args()
     torch.manual_seed(SEED)
     images = np.load(args.work / "renders.npy", mmap_mode="r")
-    vae = autoencoder().to(memory_format=torch.channels_last)
+    vae = autoencoder()
     optim = torch.optim.AdamW(vae.parameters(), lr=1e-3, weight_decay=0.0, betas=(0.9, 0.95))
     averaged = torch.optim.swa_utils.AveragedModel(
         vae, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)

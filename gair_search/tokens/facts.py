@@ -1,0 +1,54 @@
+"""What a learned token's file says of its learning, beside the vectors: keys and formats of its facts."""
+
+import base64
+import binascii
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gair_search.errors import ConceptError
+from gair_search.tokens.custom_token import CustomToken
+
+ATTRIBUTES = "attributes"
+"""The attributes that span its subspace, comma-separated."""
+
+CONCEPT_FEATURES = "concept_features"
+"""Mean of the concept images' features, `[embed_dim]`, not renormalised: all that an object score needs of them."""
+
+METHOD = "method"
+"""`joint`, `prompt tuning` or `textual inversion`."""
+
+
+def pack(array: NDArray[np.float32]) -> str:
+    """A vector as a string for metadata: base64 of little-endian float32."""
+    return base64.b64encode(array.astype("<f4").tobytes()).decode("ascii")
+
+
+def unpack(text: str) -> NDArray[np.float32]:
+    """The inverse of `pack`: `[n]`. Raises ValueError on any other text."""
+    try:
+        array = np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
+    except binascii.Error as error:
+        raise ValueError(f"no base64: {error}") from error
+    if not np.isfinite(array).all():
+        raise ValueError("it holds NaN or infinite values")
+    return array
+
+
+def attributes(token: CustomToken) -> list[str]:
+    """The attributes that a token was learned with; [] where its file says none."""
+    return [word.strip() for word in token.facts.get(ATTRIBUTES, "").split(",") if word.strip()]
+
+
+def concept_features(token: CustomToken) -> NDArray[np.float32] | None:
+    """Mean of the concept images' features, `[embed_dim]`; None where the file says none.
+
+    Raises:
+        ConceptError: what it says is damaged.
+    """
+    if not (text := token.facts.get(CONCEPT_FEATURES)):
+        return None
+    try:
+        return unpack(text)
+    except ValueError as error:
+        raise ConceptError(f"<{token.name}>: {CONCEPT_FEATURES} in its file is damaged: {error}") from error
