@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from training import checkpoint
 from training.corpus import SEED
+from training.optim import MuonAdamW
 from training.renders import SIZE, pixels
-from training.schedule import rate
 
 BATCH = 32
 KL_WEIGHT = 1e-5
@@ -66,12 +66,12 @@ def step_loss(vae: AutoencoderKL, images: Tensor) -> tuple[Tensor, Tensor]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
-    parser.add_argument("--steps", type=int, default=2_400, help="steps of 32 images")
+    parser.add_argument("--steps", type=int, default=1_600, help="steps of 32 images")
     args = parser.parse_args()
     torch.manual_seed(SEED)
     images = np.load(args.work / "renders.npy", mmap_mode="r")
     vae = autoencoder()
-    optim = torch.optim.AdamW(vae.parameters(), lr=1e-3, weight_decay=0.0, betas=(0.9, 0.95))
+    optim = MuonAdamW(vae, muon_lr=8e-3, adamw_lr=2e-3)
     averaged = torch.optim.swa_utils.AveragedModel(
         vae, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
     )
@@ -84,12 +84,9 @@ def main() -> None:
     began, errors = time.time(), []
     for step in tqdm(range(first, args.steps), initial=first, total=args.steps, mininterval=10):
         rows = np.random.default_rng((SEED, 3, step)).integers(len(images), size=BATCH)
-        optim.param_groups[0]["lr"] = 1e-3 * rate(step / args.steps)
         loss, error = step_loss(vae, pixels(images, rows))
         loss.backward()
-        nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optim.step()
-        optim.zero_grad()
+        optim.step(step / args.steps)
         averaged.update_parameters(vae)
         errors.append(error.item())
         if (step + 1) % 100 == 0 or step + 1 == args.steps:

@@ -1,7 +1,8 @@
 """Stage 4: the generator's denoiser, on standard-normal latents.
 
-    python -m training.denoiser --work build/gair-mini
+    torchrun --nproc-per-node 2 -m training.denoiser --work build/gair-mini
 
+(One process a core is faster than two threads of one; plain `python -m` works, too, with the same batches.)
 v-prediction (Salimans and Ho 2022) with min-SNR weights (Hang et al. 2023), a tenth of the captions empty
 (classifier-free guidance), an average of the weights. Writes `unet.pt` (resumable), `unet.log.jsonl` and, now
 and then, `samples-STEP.png`.
@@ -15,16 +16,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from diffusers import AutoencoderKL, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
 from PIL import Image
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from gair_search.clip import TextTower
 from gair_search.world import full_caption, scene
 from training import checkpoint
 from training.corpus import SEED
-from training.schedule import rate
+from training.optim import MuonAdamW
 from training.towers import CONFIG, text_tower
 
 BATCH = 128
@@ -46,8 +49,9 @@ def denoiser() -> UNet2DConditionModel:
         sample_size=8,
         in_channels=12,
         out_channels=12,
-        down_block_types=("CrossAttnDownBlock2D",) * 2,
-        up_block_types=("CrossAttnUpBlock2D",) * 2,
+        # attention where it is cheap: with it at 8 x 8, too, a step takes twice as long
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         block_out_channels=(96, 144),
         layers_per_block=1,
         attention_head_dim=4,
@@ -80,16 +84,6 @@ def diffusion_loss(
     return (min_snr_weights(scheduler, steps) * error).mean()
 
 
-def optimizers(unet: nn.Module) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices, AdamW for convolutions, norms and biases."""
-    matrices = [p for p in unet.parameters() if p.ndim == 2]
-    rest = [p for p in unet.parameters() if p.ndim != 2]
-    return [
-        torch.optim.Muon(matrices, lr=1e-3, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=8e-4, weight_decay=0.0, betas=(0.9, 0.99)),
-    ]
-
-
 @torch.inference_mode()
 def sample(
     unet: UNet2DConditionModel, conditioning: Tensor, empty: Tensor, steps: int = 20, guidance: float = 4.0
@@ -115,63 +109,92 @@ def grid(vae: AutoencoderKL, latents: Tensor, columns: int = 8) -> Image.Image:
     return Image.fromarray(array).resize((2 * array.shape[1], 2 * array.shape[0]), Image.Resampling.BICUBIC)
 
 
+class Data:
+    """Latents and the conditioning of their captions; some captions are empty."""
+
+    def __init__(self, work: Path, empty: Tensor) -> None:
+        self.latents = torch.from_numpy(np.load(work / "latents.npy"))
+        self.conditioning = np.load(work / "conditioning.npy", mmap_mode="r")
+        self.empty = empty
+
+    def batch(self, step: int, part: slice) -> tuple[Tensor, Tensor]:
+        """Part of a step's latents `[B, C, h, w]` and conditioning `[B, n_ctx, width]`."""
+        rng = np.random.default_rng((SEED, 11, step))
+        rows = np.sort(rng.integers(len(self.latents), size=BATCH))[part]
+        told = torch.from_numpy(self.conditioning[rows]).float()
+        told[torch.from_numpy(rng.random(BATCH) < EMPTY_SHARE)[part]] = self.empty
+        return self.latents[rows].float(), told
+
+
+@torch.inference_mode()
+def conditioning(tower: TextTower, texts: list[str]) -> Tensor:
+    """`[len(texts), n_ctx, width]`; "" is the empty caption."""
+    ids = [tower.token_ids(text) for text in texts]
+    return tower.encode_ids(ids, full_context=True).conditioning.clone()
+
+
+def average_gradients(model: nn.Module) -> None:
+    """The mean of all processes' gradients, in each of them."""
+    if not dist.is_initialized():
+        return
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
-    parser.add_argument("--steps", type=int, default=8_000, help="steps of 128 latents")
+    parser.add_argument("--steps", type=int, default=6_000, help="steps of 128 latents")
     args = parser.parse_args()
+    if dist.is_torchelastic_launched():
+        dist.init_process_group("gloo")
+    rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    part = slice(rank * BATCH // ranks, (rank + 1) * BATCH // ranks)
     torch.manual_seed(SEED)
-    latents = torch.from_numpy(np.load(args.work / "latents.npy"))
-    conditioning = np.load(args.work / "conditioning.npy", mmap_mode="r")
     tower = text_tower().eval()
     tower.load_state_dict(torch.load(args.work / "text.pt", weights_only=True)["tower"])
-    shown = [full_caption(scene(i, "val")) for i in range(32)]
-    with torch.inference_mode():
-        empty = tower.encode_ids([[]], full_context=True).conditioning
-        prompts = tower.encode_ids([tower.token_ids(text) for text in shown], full_context=True).conditioning
-    empty, prompts = empty.clone(), prompts.clone()
-    vae = AutoencoderKL.from_pretrained(args.work / "vae")
+    empty = conditioning(tower, [""])
+    prompts = conditioning(tower, [full_caption(scene(i, "val")) for i in range(32)])
+    data, vae = Data(args.work, empty), AutoencoderKL.from_pretrained(args.work / "vae")
     unet, scheduler = denoiser(), DDPMScheduler.from_config(SCHEDULE)
-    averaged = AveragedModel(unet, multi_avg_fn=get_ema_multi_avg_fn(0.999))
-    optims, first = optimizers(unet), 0
-    peaks = [optim.param_groups[0]["lr"] for optim in optims]
+    averaged = AveragedModel(unet, multi_avg_fn=get_ema_multi_avg_fn(0.998))
+    optim, first = MuonAdamW(unet, muon_lr=3e-3, adamw_lr=1e-3), 0
     state = checkpoint.load(args.work / "unet.pt")
     if state:
         unet.load_state_dict(state["unet"])
         averaged.load_state_dict(state["averaged"])
-        for optim, saved in zip(optims, state["optims"], strict=True):
-            optim.load_state_dict(saved)
+        optim.load_state_dict(state["optim"])
         first = state["step"]
     began, losses = time.time(), []
-    for step in tqdm(range(first, args.steps), initial=first, total=args.steps, mininterval=10):
-        rng, generator = np.random.default_rng((SEED, 11, step)), torch.Generator().manual_seed(step)
-        rows = np.sort(rng.integers(len(latents), size=BATCH))
-        told = torch.from_numpy(conditioning[rows]).float()
-        told[torch.from_numpy(rng.random(BATCH) < EMPTY_SHARE)] = empty
-        for optim, peak in zip(optims, peaks, strict=True):
-            optim.param_groups[0]["lr"] = peak * rate(step / args.steps)
-        loss = diffusion_loss(unet, scheduler, latents[rows].float(), told, generator)
+    for step in tqdm(
+        range(first, args.steps), initial=first, total=args.steps, mininterval=10, disable=rank > 0
+    ):
+        generator = torch.Generator().manual_seed(step * ranks + rank)
+        loss = diffusion_loss(unet, scheduler, *data.batch(step, part), generator)
         loss.backward()
-        nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        for optim in optims:
-            optim.step()
-            optim.zero_grad()
+        average_gradients(unet)
+        optim.step(step / args.steps)
         averaged.update_parameters(unet)
         losses.append(loss.item())
-        if (step + 1) % 250 == 0 or step + 1 == args.steps:
-            record = {"step": step + 1, "loss": float(np.mean(losses)), "seconds": time.time() - began}
+        done = step + 1
+        if rank == 0 and (done % 250 == 0 or done == args.steps):
+            record = {"step": done, "loss": float(np.mean(losses)), "seconds": time.time() - began}
             losses = []
             checkpoint.log(args.work / "unet.log.jsonl", record)
             state = {
                 "unet": unet.state_dict(),
                 "averaged": averaged.state_dict(),
-                "optims": [optim.state_dict() for optim in optims],
-                "step": step + 1,
+                "optim": optim.state_dict(),
+                "step": done,
             }
             checkpoint.save(args.work / "unet.pt", state)
-        if (step + 1) % 1_000 == 0 or step + 1 == args.steps:
+        if rank == 0 and (done % 1_000 == 0 or done == args.steps):
             picture = grid(vae, sample(averaged.module, prompts, empty))
-            picture.save(args.work / f"samples-{step + 1:06d}.png")
+            picture.save(args.work / f"samples-{done:06d}.png")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Stage 3b: what the denoiser trains on: latents of the renders, and the conditioning of their captions.
+"""Stage 3b: the renders as latents, which the denoiser trains on.
 
     python -m training.latents --work build/gair-mini
 
 The autoencoder's `quant_conv` and `post_quant_conv` take up the latents' mean and deviation a channel, so that
-latents are standard normal a channel and the pipeline's scaling factor is 1. Writes `vae/` in diffusers' format,
-`latents.npy` (float16 `[N, 12, 8, 8]`) and `conditioning.npy` (float16 `[N, 77, 256]`).
+latents are standard normal a channel and the pipeline's scaling factor is 1. Writes `vae/` in diffusers' format
+and `latents.npy` (float16 `[N, 12, 8, 8]`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,10 @@ import torch
 from diffusers import AutoencoderKL
 from tqdm import tqdm
 
-from gair_search.clip import TextTower
-from gair_search.world import caption, scene
 from training.autoencoder import autoencoder
 from training.corpus import SEED
 from training.package import averaged
 from training.renders import pixels
-from training.towers import text_tower
 
 BATCH = 250
 
@@ -56,20 +53,6 @@ def encode_images(vae: AutoencoderKL, images: np.ndarray, rows: np.ndarray) -> t
     return torch.cat(parts)
 
 
-@torch.inference_mode()
-def write_conditioning(tower: TextTower, n: int, target: Path) -> None:
-    """The full context of one caption a render; every second caption names everything."""
-    states = np.lib.format.open_memmap(target, "w+", np.float16, (n, tower.n_ctx, tower.width))
-    rng = np.random.default_rng((SEED, 9))
-    for start in tqdm(range(0, n, BATCH), desc="conditioning", mininterval=10):
-        scenes = [scene(i) for i in range(start, min(start + BATCH, n))]
-        ids = [tower.token_ids(caption(one, rng, full=i % 2 == 0).text) for i, one in enumerate(scenes)]
-        with torch.autocast("cpu", torch.bfloat16):
-            encoding = tower.encode_ids(ids, full_context=True)
-        states[start : start + len(ids)] = encoding.conditioning.to(torch.float16).numpy()
-    states.flush()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
@@ -83,9 +66,6 @@ def main() -> None:
     vae.save_pretrained(work / "vae")
     latents = encode_images(vae, images, np.arange(len(images)))
     np.save(work / "latents.npy", latents.half().numpy())
-    tower = text_tower().eval()
-    tower.load_state_dict(torch.load(work / "text.pt", weights_only=True)["tower"])
-    write_conditioning(tower, len(images), work / "conditioning.npy")
 
 
 if __name__ == "__main__":

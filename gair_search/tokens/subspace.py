@@ -1,0 +1,48 @@
+"""The attribute subspace (Perera et al., section 4.3): where words live that compose well with a parent.
+
+Pure functions over tensors.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_NO_DIRECTION = 1e-5
+"""Singular values below this share of the largest are rounding, no direction of the attributes."""
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """An affine subspace of token embeddings.
+
+    Attributes:
+        mean: mu, `[text_width]`.
+        basis: orthonormal rows, the main direction first, `[rank, text_width]`; P = basis^T basis.
+    """
+
+    mean: Tensor
+    basis: Tensor
+
+    @property
+    def rank(self) -> int:
+        """Dimensions that a projected vector can move in."""
+        return len(self.basis)
+
+
+def attribute_subspace(embeddings: Tensor, rank: int | None = None) -> Subspace:
+    """Mean and principal directions of the attributes' average token embeddings.
+
+    Args:
+        embeddings: one attribute a row, `[N, text_width]`, N >= 2.
+        rank: how many directions to keep; as many as there are (at most N - 1) unless given.
+    """
+    mean = embeddings.mean(0)
+    _, values, directions = torch.linalg.svd(embeddings - mean, full_matrices=False)
+    real = int((values > _NO_DIRECTION * values[0]).sum())
+    return Subspace(mean, directions[: real if rank is None else min(rank, real)])
+
+
+def project(vectors: Tensor, subspace: Subspace) -> Tensor:
+    """P (e - mu) + mu: the nearest vectors in the subspace, `[..., text_width]`."""
+    return (vectors - subspace.mean) @ subspace.basis.T @ subspace.basis + subspace.mean
