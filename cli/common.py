@@ -97,3 +97,14 @@ def print_hits(hits: "list[Hit]") -> None:
     for hit in hits:
         table.add_row(str(hit.rank), f"{hit.score:.3f}", hit.path)
     Console(markup=False, highlight=False, emoji=False).print(table)
+
+
+def print_quality(found: dict[str, float] | None) -> None:
+    """How good a custom token is, in words."""
+    if not found:
+        return
+    typer.echo(
+        f"separation from the parent: {found['separation']:.3f} (AUC on held-out views and negatives; "
+        f"0.5 is chance, 1 perfect)"
+    )
+    typer.echo(f"composition: {found['composition']:.2f} (lets a context through; 1 is as a word does)")

@@ -63,13 +63,14 @@ def list_concepts(as_json: common.Json = False) -> None:
 @app.command()
 def show(name: Name, as_json: common.Json = False) -> None:
     """Show all that is known of a custom token, and the words nearest to its vectors."""
-    from gair_search.tokens.report import describe
+    from gair_search.tokens.report import describe, measured
     from gair_search.tokens.store import TokenStore
 
     store = TokenStore()
     token = store.get(name)
     facts: dict[str, Any] = {
         **describe(token),
+        "quality": measured(token),
         "active": name == store.active_name,
         "file": str(store.path(name)),
         **_nearest_words(token),

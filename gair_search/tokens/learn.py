@@ -108,13 +108,14 @@ class Losses:
     """One look at a run.
 
     Attributes:
-        step: how many steps were done.
+        step, steps: how many steps were done, of how many.
         diffusion, classification: of the last step; None where the loss does not count.
         held_out: the joint loss on what no step sees.
         best: the lowest held-out loss so far.
     """
 
     step: int
+    steps: int
     diffusion: float | None
     classification: float | None
     held_out: float
@@ -175,7 +176,9 @@ def learn_vectors(
             lowest = min([held_out, *(look.best for look in looks)])
             if held_out == lowest:
                 best, best_step = objective.placed(free).detach().clone(), step
-            looks.append(Losses(step, _item(diffusion), _item(classification), held_out, lowest))
+            looks.append(
+                Losses(step, settings.steps, _item(diffusion), _item(classification), held_out, lowest)
+            )
             if on_look:
                 on_look(looks[-1])
     except KeyboardInterrupt:
@@ -250,4 +253,4 @@ def _draw(high: int, n: int, draws: torch.Generator) -> Tensor:
 
 
 def _item(loss: Tensor | None) -> float | None:
-    return None if loss is None else float(loss)
+    return None if loss is None else float(loss.detach())

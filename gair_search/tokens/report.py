@@ -1,5 +1,7 @@
-"""What can be said of a custom token: its facts, and the words that its vectors lie near."""
+"""What can be said of a custom token: its facts, the words that its vectors lie near, and how good it is."""
 
+import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +11,16 @@ from gair_search.tokens.adopt import ASSUMED
 from gair_search.tokens.custom_token import CustomToken
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gair_search.clip import TextTower
+    from gair_search.tokens.learn import Problem
+
+CONTEXTS = ("on a beach", "in the snow")
+"""Two places that are seen to be different, for `composition`."""
+
+_ASKED = 20
+"""Attributes that stand for words in `composition` and `affinity`."""
 
 
 def describe(token: CustomToken) -> dict[str, Any]:
@@ -74,3 +85,94 @@ def nearest_words(token: CustomToken, tower: "TextTower", k: int = 5) -> list[li
                 words.setdefault(word, round(float(cosine), 4))
         found.append(list(words.items())[:k])
     return found
+
+
+def auc(positive: NDArray[np.float32], negative: NDArray[np.float32]) -> float:
+    """Area under the ROC curve: the share of pairs in which the positive has the higher score; ties count half."""
+    above = (positive[:, None] > negative).mean() + (positive[:, None] == negative).mean() / 2
+    return float(above)
+
+
+def quality(
+    vectors: "Tensor", problem: "Problem", tower: "TextTower", words: Sequence[str]
+) -> dict[str, float]:
+    """What a user needs to trust a token, computed where it was learned.
+
+    Returns:
+        `separation`: AUC of f(x) . (tau_* - tau_parent) on held-out views of the concept and held-out
+        negatives; 0.5 is chance. `norm_lowest`, `norm_highest`: of the attributes' embeddings. `composition`:
+        see `composition`.
+    """
+    import torch
+
+    from gair_search.tokens.attributes import average_embeddings
+    from gair_search.tokens.prompts import CLASSIFICATION, Slot
+
+    slot = Slot.template(tower, CLASSIFICATION, problem.parent)
+    with torch.inference_mode():
+        (concept,) = slot.encode(tower, vectors).features
+        (parent,) = slot.encode(tower, vectors[:0]).features
+        scores = [
+            (x @ (concept - parent)).cpu().numpy()
+            for x in (problem.held_out_concept, problem.held_out_negatives)
+        ]
+        norms = average_embeddings(tower, words).norm(dim=1)
+    return {
+        "separation": auc(*scores),
+        "norm_lowest": float(norms.min()),
+        "norm_highest": float(norms.max()),
+        "composition": composition(vectors, problem.parent, tower, words[:_ASKED]),
+    }
+
+
+def composition(vectors: "Tensor", parent: str, tower: "TextTower", words: Sequence[str]) -> float:
+    """Whether a token lets the context through, as a word does.
+
+    1 - cosine between 'a * c on a beach' and 'a * c in the snow', over the same with attributes in the token's
+    place, their mean. 1 is as a word; near 0 the token drowns the context.
+
+    Args:
+        vectors: `[n_vectors, text_width]`.
+        words: attributes of the parent.
+    """
+    import torch
+
+    from gair_search.tokens.attributes import average_embeddings
+    from gair_search.tokens.prompts import Slot
+
+    slots = [Slot.of(tower, "a", f"{parent} {context}") for context in CONTEXTS]
+
+    def apart(rows: "Tensor") -> float:
+        with torch.inference_mode():
+            first, second = (slot.encode(tower, rows).features[0] for slot in slots)
+        return 1 - float(first @ second)
+
+    table = average_embeddings(tower, words)
+    return apart(vectors) / float(np.mean([apart(row[None]) for row in table]))
+
+
+def measured(token: CustomToken) -> dict[str, float] | None:
+    """The `quality` that a token's file tells; None where it tells none."""
+    try:
+        found = json.loads(token.facts.get("quality", "null"))
+        return {str(key): float(value) for key, value in found.items()} if isinstance(found, dict) else None
+    except (ValueError, TypeError):
+        return None
+
+
+def affinity(
+    token: CustomToken, tower: "TextTower", words: Sequence[str]
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Figure 4 of Perera et al.: cosines between attributes' average embeddings and the token's mean vector.
+
+    Returns:
+        labels (the attributes, then the token) and their cosines `[n, n]`.
+    """
+    from gair_search.tokens.attributes import average_embeddings
+
+    shown = list(words[:_ASKED])
+    rows = np.vstack(
+        [average_embeddings(tower, shown).cpu().numpy(), token.vectors.mean(0, keepdims=True)]
+    ).astype(np.float64)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return [*shown, f"<{token.name}>"], rows @ rows.T

@@ -1,0 +1,250 @@
+"""From photos to a custom token: everything frozen is computed once, then `learn.py` does the rest."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from gair_search.clip import Clip
+from gair_search.errors import ConceptError, ImageError, ModelError
+from gair_search.image import decode
+from gair_search.models import ModelSpec
+from gair_search.tokens import attributes, facts, negatives
+from gair_search.tokens.custom_token import CustomToken
+from gair_search.tokens.learn import (
+    PAPER,
+    Denoiser,
+    Learned,
+    Losses,
+    Method,
+    Problem,
+    Settings,
+    learn_vectors,
+)
+from gair_search.tokens.prompts import CLASSIFICATION, Slot
+from gair_search.tokens.report import quality
+from gair_search.tokens.subspace import attribute_subspace
+
+if TYPE_CHECKING:
+    from gair_search.generator import Generator
+
+LEARNING = "learning.json"
+"""A file of a model's folder: the settings that suit it, found by measurement. Others take the paper's."""
+
+_SIDE = 512
+"""Photos are decoded no larger than needed for this side."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What came of learning a concept.
+
+    Attributes:
+        token: fit to be stored; its facts tell how it was learned and how good it is.
+        learned: the run.
+        skipped: (path, reason) of images that could not be read.
+    """
+
+    token: CustomToken
+    learned: Learned
+    skipped: tuple[tuple[Path, str], ...] = ()
+
+
+def settings_for(spec: ModelSpec) -> Settings:
+    """The settings in a model's own folder, else the paper's.
+
+    Raises:
+        ModelError: the folder's file can't be read.
+    """
+    path = spec.folder / LEARNING if spec.folder else None
+    if path is None or not path.exists():
+        return PAPER
+    try:
+        return replace(PAPER, **json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"{path} is no file of learning settings: {error}") from error
+
+
+def load_images(paths: Sequence[Path]) -> tuple[list[Image.Image], list[tuple[Path, str]]]:
+    """Photos in RGB, and (path, reason) of those that can't be read."""
+    images, skipped = [], []
+    for path in paths:
+        try:
+            images.append(decode(path.read_bytes(), _SIDE).image)
+        except OSError as error:
+            skipped.append((path, error.strerror or str(error)))
+        except ImageError as error:
+            skipped.append((path, str(error)))
+    return images, skipped
+
+
+def views(image: Image.Image, n: int) -> list[Image.Image]:
+    """Random crops of a photo, some of them mirrored; drawn from torch's global generator."""
+    from torchvision.transforms import v2
+
+    side = min(image.size)
+    crop = v2.Compose([v2.RandomResizedCrop(side, scale=(0.4, 1.0)), v2.RandomHorizontalFlip()])
+    return [crop(image) for _ in range(n)]
+
+
+def image_features(images: Sequence[Image.Image], clip: Clip) -> Tensor:
+    """`[len(images), embed_dim]`, normalised."""
+    pixels = [clip.preprocessing.pixels(image) for image in images]
+    return torch.from_numpy(negatives.from_images(pixels, clip))
+
+
+@torch.inference_mode()
+def latents_of(images: Sequence[Image.Image], generator: "Generator") -> Tensor:
+    """Photos, and each mirrored, as the denoiser takes them: `[2 * len(images), C, h, w]`."""
+    height, width = generator.size
+    fitted = [_fitted(image, width, height) for image in images]
+    pixels = torch.from_numpy(np.stack(fitted)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    both = torch.cat([pixels, pixels.flip(-1)]).to(generator.device, generator.dtype)
+    latents: Tensor = generator.vae.encode(both).latent_dist.mode() * generator.vae.config.scaling_factor
+    return latents.clone()
+
+
+def learn_token(
+    name: str,
+    images: Sequence[Image.Image],
+    parent: str,
+    clip: Clip,
+    find_negatives: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]],
+    *,
+    settings: Settings | None = None,
+    method: Method = "joint",
+    adjectives: Sequence[str] = (),
+    generator: "Generator | None" = None,
+    seed: int = 0,
+    on_look: Callable[[Losses], None] | None = None,
+) -> Lesson:
+    """Learn a concept from its photos.
+
+    Args:
+        name: of the concept.
+        images: 3 to 5 photos of it, RGB.
+        parent: what it is a kind of, "dress".
+        clip: the model; the token belongs to its text tower.
+        find_negatives: (text features of 'image of a c' `[embed_dim]`, features of the concept images and
+            their views `[N, embed_dim]`) -> features of negative images `[K, embed_dim]`.
+        settings: as `settings_for` the model unless given; `method` sets the loss weights.
+        adjectives: the attributes; else those of the vocabulary that are nearest to the parent.
+        generator: for the diffusion loss; the joint method needs it, and prompt tuning doesn't.
+        seed: the same gives the same token.
+        on_look: see `learn_vectors`.
+
+    Raises:
+        ConceptError: no images, no parent, too few negatives; the method needs a generator.
+        PromptError, ModelError.
+    """
+    settings = (settings or settings_for(clip.spec)).by(method)
+    _check(name, images, parent, settings, generator)
+    tower = clip.text_tower
+    words = list(adjectives) or attributes.nearest(tower, parent, settings.n_attributes)
+    problem = prepare(images, parent, clip, find_negatives, settings, words, generator, seed)
+    _check_length(tower, parent, settings)
+    learned = learn_vectors(problem, tower, settings, seed, on_look)
+    vectors = learned.vectors.float().cpu().numpy()
+    concept = problem.concept[: len(images)].cpu().numpy()
+    said = {
+        facts.METHOD: method,
+        facts.ATTRIBUTES: ", ".join(words),
+        facts.CONCEPT_FEATURES: facts.pack(concept.mean(0)),
+        "settings": json.dumps(asdict(settings)),
+        "seed": str(seed),
+        "step": str(learned.step),
+        "n_images": str(len(images)),
+        "learned_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "quality": json.dumps(quality(learned.vectors, problem, tower, words)),
+    }
+    return Lesson(CustomToken(name, vectors, tower.table_hash, str(clip.embedder_id), parent, said), learned)
+
+
+def prepare(
+    images: Sequence[Image.Image],
+    parent: str,
+    clip: Clip,
+    find_negatives: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]],
+    settings: Settings,
+    words: Sequence[str],
+    generator: "Generator | None",
+    seed: int,
+) -> Problem:
+    """Compute everything frozen. Of every photo's views, and of the negatives, a quarter is held out."""
+    tower = clip.text_tower
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        cropped = [view for image in images for view in views(image, max(settings.views, 1))]
+        held = [view for image in images for view in views(image, max(settings.views // 3, 2))]
+    seen = image_features([*images, *cropped] if settings.views else images, clip)
+    held_out = image_features(held, clip)
+    slot = Slot.template(tower, CLASSIFICATION, parent)
+    with torch.inference_mode():
+        (plain,) = slot.encode(tower, torch.empty(0, tower.width)).features
+    found = find_negatives(plain.cpu().numpy(), torch.cat([seen, held_out]).numpy())
+    shuffled = torch.from_numpy(found[np.random.default_rng(seed).permutation(len(found))]).to(clip.device)
+    kept = max(len(shuffled) // 4, 1)
+    embeddings = attributes.average_embeddings(tower, words)
+    subspace = attribute_subspace(embeddings, settings.rank) if settings.projection else None
+    return Problem(
+        parent=parent,
+        concept=seen.to(clip.device),
+        negatives=shuffled[kept:],
+        held_out_concept=held_out.to(clip.device),
+        held_out_negatives=shuffled[:kept],
+        subspace=subspace,
+        first=first_vectors(embeddings, settings.n_vectors),
+        denoiser=_denoiser(images, generator) if generator and settings.lambda_sd else None,
+    )
+
+
+def first_vectors(embeddings: Tensor, n: int) -> Tensor:
+    """Where learning starts: the attributes' mean, in every place; `[n, text_width]`."""
+    return embeddings.mean(0).expand(n, -1).clone()
+
+
+def _denoiser(images: Sequence[Image.Image], generator: "Generator") -> Denoiser:
+    from diffusers import DDPMScheduler
+
+    scheduler = DDPMScheduler.from_config(generator.scheduler_config)
+    return Denoiser(generator.unet, scheduler, latents_of(images, generator))
+
+
+def _fitted(image: Image.Image, width: int, height: int) -> NDArray[np.uint8]:
+    """Centre-cropped to the generator's shape, uint8 `[height, width, 3]`."""
+    from PIL import ImageOps
+
+    return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC), np.uint8)
+
+
+def _check(
+    name: str, images: Sequence[Image.Image], parent: str, settings: Settings, generator: "Generator | None"
+) -> None:
+    """Raise ConceptError on what can't be learned from."""
+    if not images:
+        raise ConceptError(f"<{name}>: no photo to learn from; give 3 to 5 of the concept")
+    if not parent.strip():
+        raise ConceptError(f"<{name}>: no parent; say what it is a kind of, as --parent dress")
+    if settings.lambda_sd and generator is None:
+        raise ConceptError(
+            f"<{name}>: the diffusion loss needs a generator, and the model has none; "
+            f"learn without it: --method prompt-tuning"
+        )
+
+
+def _check_length(tower: Any, parent: str, settings: Settings) -> None:
+    """Raise ConceptError where the vectors leave no room for words."""
+    longest = Slot.template(tower, CLASSIFICATION, parent).length(settings.n_vectors)
+    if longest + 8 > tower.n_ctx:  # room for a context
+        raise ConceptError(
+            f"{settings.n_vectors} vectors and the parent take {longest} places of {tower.n_ctx}; "
+            f"take fewer vectors or a shorter parent"
+        )
