@@ -233,9 +233,23 @@ class Clip:
         Raises:
             ModelError: damaged weights, or out of memory.
         """
+        return self.embed(torch.from_numpy(pixels)).cpu().numpy()
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """`encode_images` for pixels in a tensor, on any device; the features stay on the model's.
+
+        Args:
+            pixels: uint8 `[B, height, width, 3]`.
+
+        Returns:
+            image features, float32 `[B, embed_dim]`, L2-normalised.
+
+        Raises:
+            ModelError: damaged weights, or out of memory.
+        """
         tower = self._loaded_image()
         with torch.inference_mode(), self._autocast():
-            x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float().div(255)
+            x = pixels.to(self.device).permute(0, 3, 1, 2).float().div(255)
             mean, std = (
                 torch.tensor(v, device=self.device).view(1, 3, 1, 1)
                 for v in (self.preprocessing.mean, self.preprocessing.std)
@@ -244,7 +258,7 @@ class Clip:
                 features = tower(x.sub(mean).div(std)).float()
             except torch.OutOfMemoryError as error:
                 raise ModelError(f"{len(pixels)} images at once are too many; try --batch-size") from error
-            return nn.functional.normalize(features, dim=-1).cpu().numpy()
+            return nn.functional.normalize(features, dim=-1)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)

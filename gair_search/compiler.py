@@ -120,6 +120,20 @@ def encode(compiled: CompiledPrompt, clip: Clip) -> TextEncoding:
     return clip.encode_text(compiled.embeddings, compiled.end, None if plain else compiled.token_weights)
 
 
+def full_context(compiled: CompiledPrompt, tower: TextTower) -> tuple[Tensor, Tensor]:
+    """A compiled prompt on all places of the context, as a generator wants it.
+
+    The places after the end hold the end token again, with token weight 1: `TextTower.encode_ids`' padding.
+
+    Returns:
+        embeddings `[1, n_ctx, text_width]` and token weights `[1, n_ctx]`.
+    """
+    room = tower.n_ctx - compiled.embeddings.shape[1]
+    padding = _rows(tower, [tower.tokenizer.eot_token_id] * room).unsqueeze(0)
+    ones = compiled.token_weights.new_ones(1, room)
+    return torch.cat([compiled.embeddings, padding], 1), torch.cat([compiled.token_weights, ones], 1)
+
+
 def query_vector(prompt: str, clip: Clip, lookup: Lookup) -> tuple[NDArray[np.float32], tuple[Token, ...]]:
     """Text features of a prompt, float32 `[embed_dim]`, and its tokens.
 

@@ -11,6 +11,10 @@ class ModelError(GairError):
     """A model is unknown, not on this machine, damaged, or can't do what was asked of it."""
 
 
+class GeneratorError(ModelError):
+    """A generator is missing, doesn't fit the text tower, or can't draw what was asked of it."""
+
+
 class PromptError(GairError):
     """A prompt can't be read or compiled.
 

@@ -57,7 +57,7 @@ def pipeline_folder(spec: ModelSpec) -> Path:
 
     from gair_search.clip import Clip
 
-    parts = _generator(spec)
+    parts = generator_parts(spec)
     name = re.sub(r"[^\w.-]+", "-", re.split(r"[/:]", spec.name)[-1])
     target = paths.home() / "pipelines" / f"{name}-{_identity(spec, parts)}"
     if _intact(target):
@@ -89,7 +89,7 @@ def export(spec: ModelSpec, target: Path) -> Path:
     """
     from gair_search.clip import Clip
 
-    return assemble(_generator(spec), Clip(spec, "cpu").text_tower, target, link=False)
+    return assemble(generator_parts(spec), Clip(spec, "cpu").text_tower, target, link=False)
 
 
 def assemble(parts: Path, tower: "TextTower", target: Path, link: bool = True) -> Path:
@@ -111,7 +111,7 @@ def assemble(parts: Path, tower: "TextTower", target: Path, link: bool = True) -
         ModelError: parts are missing or don't fit each other or the tower; the tower can't be converted;
             `target` holds something else or can't be written.
     """
-    _check_parts(parts, tower)
+    check_parts(parts, tower)
     if _holds(target, parts):
         return target
     try:
@@ -218,8 +218,12 @@ def write_tokenizer(folder: Path, n_ctx: int = 77) -> None:
     _write_json(folder / "tokenizer_config.json", {**special, **facts})
 
 
-def _generator(spec: ModelSpec) -> Path:
-    """The folder of a model's generator, its weights checked. Raises ModelError where it has none."""
+def generator_parts(spec: ModelSpec) -> Path:
+    """The folder of a model's generator, its weights checked: `model_index.json`, `scheduler/`, `unet/`, `vae/`.
+
+    Raises:
+        ModelError: the model has none, or its weights are damaged.
+    """
     parts = spec.folder / GENERATOR if spec.folder else None
     if spec.folder is None or parts is None or not parts.is_dir():
         where = f"no {GENERATOR}/ in {spec.folder}" if spec.folder else "its weights are a single file"
@@ -245,8 +249,8 @@ def _identity(spec: ModelSpec, parts: Path) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _check_parts(parts: Path, tower: "TextTower") -> None:
-    """Raise ModelError unless parts are complete, and fit each other and the tower."""
+def check_parts(parts: Path, tower: "TextTower") -> None:
+    """Raise ModelError unless a generator's parts are complete, and fit each other and the tower."""
     from open_clip import SimpleTokenizer
 
     _json(parts / _INDEX)
