@@ -7,27 +7,33 @@ The facade stands above the rooms: it is the one module of `gair_search/` that m
 import os
 import re
 import threading
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gair_search import models
-from gair_search.errors import GairError, ModelError, PromptError
+from gair_search.errors import ConceptError, GairError, GairWarning, ModelError, PromptError
 from gair_search.gallery import Gallery, GalleryOptions, Hit, Where, open_gallery, parse_where
 from gair_search.image import SUFFIXES, load_pixels
 from gair_search.models import EmbedderId, ModelSpec
 from gair_search.prompt import parse
+from gair_search.tokens import facts
 from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.store import TokenStore
 
 if TYPE_CHECKING:
     from gair_search.clip import Clip
-    from gair_search.compiler import Query
+    from gair_search.compiler import Query, Token
+    from gair_search.gair import GairOptions
+    from gair_search.generator import Generator
     from gair_search.indexer.index import IndexReport
+    from gair_search.visualize import GairResult, Visualizer
 
 
 class Engine:
@@ -45,6 +51,7 @@ class Engine:
         tokens: TokenStore,
         device: str | None = None,
         start_fraction: float | None = None,
+        generator: str | os.PathLike[str] | None = None,
     ) -> None:
         """Put an engine together from its parts; `open` does so from names."""
         self.spec = spec
@@ -52,7 +59,9 @@ class Engine:
         self.tokens = tokens
         self._device = device
         self._start_fraction = start_fraction
+        self._generator_source = generator
         self._clip: Clip | None = None
+        self._generator: Generator | None = None
         self._checked = False
         self._lock = threading.Lock()
 
@@ -67,6 +76,7 @@ class Engine:
         api_key: str | None = None,
         device: str | None = None,
         start_fraction: float | None = None,
+        generator: str | os.PathLike[str] | None = None,
     ) -> "Engine":
         """Open a gallery with a model that is on this machine. Nothing is downloaded.
 
@@ -78,6 +88,8 @@ class Engine:
             device: `cpu`, `cuda`, `mps`; None takes the best there is.
             start_fraction: share of the text tower's blocks, in 0..1, that SToRI leaves alone; the paper's
                 6 of 12 unless given.
+            generator: folder or name of a generator for the model's text tower, see `Generator.load`; its own
+                unless given. Read when the first image is drawn.
 
         Raises:
             ModelError, GalleryError: what is missing, and how to get it.
@@ -85,7 +97,7 @@ class Engine:
         opened = open_gallery(gallery, Path(db) if db else None, url, api_key)
         try:
             name = model or os.environ.get("GAIR_MODEL") or _model_of(opened) or models.default_model()
-            return cls(models.resolve(name), opened, TokenStore(), device, start_fraction)
+            return cls(models.resolve(name), opened, TokenStore(), device, start_fraction, generator)
         except BaseException:
             opened.close()
             raise
@@ -113,6 +125,22 @@ class Engine:
     def device(self) -> str | None:
         """Where the model runs; None while nothing has needed it."""
         return str(self._clip.device) if self._clip else None
+
+    @property
+    def generator(self) -> "Generator":
+        """What draws the images, loaded when this is first asked for.
+
+        Raises:
+            GeneratorError, ModelError: as `Generator.load`.
+        """
+        clip = self.clip
+        with self._lock:
+            if self._generator is None:
+                from gair_search.generator import Generator
+
+                source = self._generator_source
+                self._generator = Generator.load(clip, None if source is None else os.fspath(source))
+            return self._generator
 
     def index(
         self,
@@ -148,6 +176,8 @@ class Engine:
         plus: Sequence[str] = (),
         minus: Sequence[str] = (),
         concept: str | None = None,
+        w: float | None = None,
+        attributes: Sequence[str] = (),
     ) -> "Query":
         """Compile a prompt into a query vector, with an explanation.
 
@@ -156,25 +186,24 @@ class Engine:
             plus, minus: whole queries that are added or subtracted: text, or the path of an image;
                 `2.0:` in front gives a factor.
             concept: what `*` stands for.
+            w: mixing weight in 0..1, GAIR's share of the concept; None mixes nothing. No image is drawn.
+            attributes: in the concept's place for the rest; the token's own unless given.
 
         Raises:
             PromptError, ConceptError, ImageError, ModelError.
         """
         parse(prompt)  # a slip of the pen is told before torch is imported
-        from gair_search.compiler import Query, combine, query_vector
+        if w is not None:
+            from gair_search.gair import GairOptions, mixture
+
+            options = GairOptions(w=w, attributes=tuple(attributes))
+            token = self._mixed_concept(prompt, concept)
+            told = mixture(prompt, self.clip, self._lookup(concept), _attributes(token, options))
+            return self._summed(prompt, told.query_vector(w), told.tokens, plus, minus, concept, w)
+        from gair_search.compiler import query_vector
 
         vector, tokens = query_vector(prompt, self.clip, self._lookup(concept))
-        terms = [(1.0, prompt, vector)]
-        for sign, others in ((1.0, plus), (-1.0, minus)):
-            for other in others:
-                factor, what = _factor(other)
-                terms.append((sign * factor, what, self._features(what, concept)))
-        mixed = (
-            combine([(factor, features) for factor, _, features in terms], prompt)
-            if len(terms) > 1
-            else vector
-        )
-        return Query(prompt, mixed, tokens, tuple((factor, what) for factor, what, _ in terms))
+        return self._summed(prompt, vector, tokens, plus, minus, concept)
 
     def search(
         self,
@@ -186,25 +215,170 @@ class Engine:
         concept: str | None = None,
         where: str | None = None,
         min_score: float | None = None,
+        gair: bool | Literal["auto"] = False,
+        options: "GairOptions | None" = None,
     ) -> list[Hit]:
         """The `k` images that fit a prompt best, best first.
 
         Args:
-            prompt, plus, minus, concept: as for `compile`; or a compiled query.
+            prompt, plus, minus, concept: as for `compile`; or a compiled query, as `gair(...).query`.
             where: filter on payload fields, see `gallery.where.parse_where`.
             min_score: lowest cosine similarity to return, in -1..1.
+            gair: whether GAIR selects the query's mixing weight, see `gair`. `"auto"` searches plainly, with a
+                GairWarning, where it can't.
+            options: of GAIR.
 
         Raises:
-            as `compile`; FilterError; GalleryError; EmbedderMismatchError.
+            as `compile`; FilterError; GalleryError; EmbedderMismatchError; with `gair`, as that.
         """
         conditions = _conditions(k, where)
         self.check()
-        query = (
-            self.compile(prompt, plus=plus, minus=minus, concept=concept)
-            if isinstance(prompt, str)
-            else prompt
-        )
+        if not isinstance(prompt, str):
+            query = prompt
+        elif gair:
+            query = self._gair_or_plain(prompt, gair == "auto", options, plus, minus, concept)
+        else:
+            query = self.compile(prompt, plus=plus, minus=minus, concept=concept)
         return self.gallery.search(query.vector, k, conditions, min_score)
+
+    def gair(
+        self,
+        prompt: str,
+        options: "GairOptions | None" = None,
+        *,
+        plus: Sequence[str] = (),
+        minus: Sequence[str] = (),
+        concept: str | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> "GairResult":
+        """Select the mixing weight whose image fits best, and compile the query with it (Algorithm 1).
+
+        Needs no gallery; `search(result.query)` does the search.
+
+        Args:
+            prompt, plus, minus, concept: as for `compile`; the prompt holds one concept.
+            options: candidates, seeds, how to draw.
+            on_progress: told the steps of single images that are done, and how many so far are known.
+
+        Raises:
+            ConceptError: no concept in the prompt, or two; no attributes; no features of its images.
+            GeneratorError, ModelError: there is no generator, or all that it draws is blank.
+            others as `compile`.
+        """
+        from gair_search.gair import GairOptions, mixture
+        from gair_search.visualize import GairResult, best
+
+        options = options or GairOptions()
+        token = self._mixed_concept(prompt, concept)
+        attributes = _attributes(token, options)
+        concept_features = self._concept_features(token, options)
+        visualizer = self._visualizer(options, on_progress)
+        told = mixture(prompt, self.clip, self._lookup(concept), attributes)
+        candidates, context_features = visualizer.explore(told, concept_features, options)
+        w = best(candidates) if options.w is None else options.w
+        if token.facts.get(facts.METHOD) == facts.PROMPT_TUNING:
+            visualizer.warnings.append(
+                f"<{token.name}> was learned by prompt tuning, for telling images apart: images drawn of it may "
+                f"not mean anything, nor then the weight that they select"
+            )
+        return GairResult(
+            selected_weight=w,
+            by_hand=options.w is not None,
+            candidates=tuple(candidates.values()),
+            query=self._summed(prompt, told.query_vector(w), told.tokens, plus, minus, concept, w),
+            concept=token.name,
+            attributes=tuple(attributes),
+            concept_features=concept_features,
+            context_features=context_features,
+            sampling=self.generator.settled(options.sampling),
+            seeds=options.seeds,
+            denoiser_rows=visualizer.denoiser_rows,
+            cached=visualizer.cached,
+            warnings=tuple(visualizer.warnings),
+        )
+
+    def visualize(
+        self,
+        prompt: str,
+        options: "GairOptions | None" = None,
+        *,
+        concept: str | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> "GairResult":
+        """Draw a prompt: GAIR's candidates, or the prompt as it is where there is nothing to mix.
+
+        Args, Raises:
+            as `gair`, save that a prompt without a concept, or a concept without attributes or features, is drawn
+            as it is, at w = 1 and without scores; `warnings` says why.
+        """
+        from gair_search.gair import GairOptions, prompt_conditioning
+        from gair_search.visualize import GairResult
+
+        options = options or GairOptions()
+        try:
+            return self.gair(prompt, options, concept=concept, on_progress=on_progress)
+        except ConceptError as error:
+            reason = str(error)
+        visualizer = self._visualizer(options, on_progress)
+        told = prompt_conditioning(prompt, self.clip, self._lookup(concept))
+        shown = visualizer.show(told, options)
+        return GairResult(
+            selected_weight=1.0,
+            by_hand=False,
+            candidates=(shown,),
+            query=self.compile(prompt, concept=concept),
+            concept=None,
+            attributes=(),
+            concept_features=None,
+            context_features=None,
+            sampling=self.generator.settled(options.sampling),
+            seeds=options.seeds,
+            denoiser_rows=visualizer.denoiser_rows,
+            cached=visualizer.cached,
+            warnings=(f"drawn as it is, without scores: {reason}", *visualizer.warnings),
+        )
+
+    def rerank(
+        self,
+        hits: Iterable[Hit],
+        prompt: "str | GairResult",
+        options: "GairOptions | None" = None,
+        *,
+        concept: str | None = None,
+    ) -> list[Hit]:
+        """Order given hits by GAIR's two scores of the images themselves, without a second search.
+
+        Args:
+            hits: of this gallery, from any search.
+            prompt: with one concept; or what `gair` made of it, and then nothing is drawn.
+            options, concept: as for `gair`; only images at w = 0 are drawn.
+
+        Returns:
+            the hits, best first: `score` is the worse of the two, `object_score` and `context_score` are in the
+            payload. Hits that are no longer in the gallery come last, as they were.
+
+        Raises:
+            as `gair`; GalleryError.
+        """
+        given = list(hits)
+        if isinstance(prompt, str):
+            like_concept, like_context = self._both_features(prompt, options, concept)
+        elif prompt.concept_features is None or prompt.context_features is None:
+            raise ConceptError(
+                "these images were drawn of a prompt without a concept, so they have no scores"
+            )
+        else:
+            like_concept, like_context = prompt.concept_features, prompt.context_features
+        vectors = self.gallery.vectors([hit.id for hit in given])
+        scored: list[Hit] = []
+        for hit in given:
+            if hit.id in vectors:
+                both = float(vectors[hit.id] @ like_concept), float(vectors[hit.id] @ like_context)
+                payload = {**hit.payload, "object_score": both[0], "context_score": both[1]}
+                scored.append(replace(hit, score=min(both), payload=payload))
+        scored.sort(key=lambda hit: -hit.score)
+        gone = [hit for hit in given if hit.id not in vectors]
+        return [replace(hit, rank=rank) for rank, hit in enumerate([*scored, *gone], start=1)]
 
     def similar(
         self,
@@ -259,6 +433,111 @@ class Engine:
     def _lookup(self, concept: str | None) -> Callable[[str], CustomToken]:
         return lambda name: self.tokens.active(concept) if name == "*" else self.tokens.get(name)
 
+    def _summed(
+        self,
+        prompt: str,
+        vector: NDArray[np.float32],
+        tokens: "tuple[Token, ...]",
+        plus: Sequence[str],
+        minus: Sequence[str],
+        concept: str | None,
+        w: float | None = None,
+    ) -> "Query":
+        """A prompt's own vector, and whole queries added to it."""
+        from gair_search.compiler import Query, combine
+
+        terms = [(1.0, prompt, vector)]
+        for sign, others in ((1.0, plus), (-1.0, minus)):
+            for other in others:
+                factor, what = _factor(other)
+                terms.append((sign * factor, what, self._features(what, concept)))
+        mixed = (
+            combine([(factor, features) for factor, _, features in terms], prompt)
+            if len(terms) > 1
+            else vector
+        )
+        return Query(prompt, mixed, tokens, tuple((factor, what) for factor, what, _ in terms), w)
+
+    def _gair_or_plain(
+        self,
+        prompt: str,
+        auto: bool,
+        options: "GairOptions | None",
+        plus: Sequence[str],
+        minus: Sequence[str],
+        concept: str | None,
+    ) -> "Query":
+        """GAIR's query; or the plain one, with a warning, where there can be none and `auto` allows it."""
+        try:
+            seen = self.gair(prompt, options, plus=plus, minus=minus, concept=concept)
+        except GairError as error:
+            if not auto:
+                raise
+            warnings.warn(f"searched without GAIR: {error}", GairWarning, stacklevel=3)
+            return self.compile(prompt, plus=plus, minus=minus, concept=concept)
+        for warning in seen.warnings:
+            warnings.warn(warning, GairWarning, stacklevel=3)
+        return seen.query
+
+    def _mixed_concept(self, prompt: str, concept: str | None) -> CustomToken:
+        """The one concept of a prompt. Raises ConceptError where there is none, or more."""
+        names = dict.fromkeys(span.concept for span in parse(prompt) if span.concept)
+        tokens = {token.name: token for token in map(self._lookup(concept), names)}
+        if not tokens:
+            raise ConceptError(
+                "GAIR mixes a concept with its attributes, and the prompt has none; write <name> or *"
+            )
+        if len(tokens) > 1:
+            found = " and ".join(f"<{name}>" for name in tokens)
+            raise ConceptError(
+                f"GAIR mixes one concept, and the prompt has {found}; write it with one of them"
+            )
+        return next(iter(tokens.values()))
+
+    def _concept_features(self, token: CustomToken, options: "GairOptions") -> NDArray[np.float32]:
+        """Mean features `[embed_dim]` of a concept's images. Raises ConceptError, ImageError."""
+        if options.concept_images:
+            pixels = [load_pixels(Path(path), self.spec.preprocessing) for path in options.concept_images]
+            mean: NDArray[np.float32] = self.clip.encode_images(np.stack(pixels)).mean(axis=0)
+            return mean
+        stored = facts.concept_features(token)
+        if stored is None:
+            raise ConceptError(
+                f"the file of <{token.name}> holds no features of its concept images, which GAIR compares with; "
+                f"name some of them, or learn it again"
+            )
+        its, ours = facts.learned_with(token), str(self.spec.embedder_id)
+        if len(stored) != self.spec.embed_dim or (
+            its and its.rpartition(" (")[2] != ours.rpartition(" (")[2]
+        ):
+            raise ConceptError(
+                f"the features of the concept images in the file of <{token.name}> are those of {its or 'another'}"
+                f", and this is {ours}; name some of the images, or learn it again with this model"
+            )
+        return stored
+
+    def _both_features(
+        self, prompt: str, options: "GairOptions | None", concept: str | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean features `[embed_dim]` of the concept images and of the context images. Raises as `gair`."""
+        from gair_search.gair import GairOptions, mixture
+
+        options = options or GairOptions()
+        token = self._mixed_concept(prompt, concept)
+        attributes, features = _attributes(token, options), self._concept_features(token, options)
+        visualizer = self._visualizer(options)
+        told = mixture(prompt, self.clip, self._lookup(concept), attributes)
+        return features, visualizer.context(told, options)
+
+    def _visualizer(
+        self, options: "GairOptions", on_progress: Callable[[int, int], None] | None = None
+    ) -> "Visualizer":
+        from gair_search.image_cache import ImageCache
+        from gair_search.visualize import Visualizer
+
+        cache = ImageCache() if options.cache else None
+        return Visualizer(self.clip, self.generator, cache, on_progress)
+
     def _features(self, what: str, concept: str | None) -> NDArray[np.float32]:
         """Features `[embed_dim]` of a text, or of an image where `what` is the path of one."""
         path = Path(what)
@@ -279,6 +558,15 @@ def _conditions(k: int, where: str | None) -> Where:
     if k < 1:
         raise GairError(f"k = {k}: expected a number of hits, 1 or more")
     return parse_where(where)
+
+
+def _attributes(token: CustomToken, options: "GairOptions") -> list[str]:
+    """What stands in a concept's place at w = 0. Raises ConceptError where nothing says it."""
+    if found := list(options.attributes) or facts.attributes(token):
+        return found
+    raise ConceptError(
+        f"the file of <{token.name}> names no attributes to mix with; name some that suit it, as red, old, striped"
+    )
 
 
 def _factor(term: str) -> tuple[float, str]:

@@ -33,6 +33,10 @@ class ConceptError(GairError):
     """A concept is unknown, ambiguous, damaged, or was learned with another text tower."""
 
 
+class GairWarning(UserWarning):
+    """What a user should know of a search that was answered all the same."""
+
+
 class FilterError(GairError):
     """A `--where` expression can't be read."""
 

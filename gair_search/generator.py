@@ -131,28 +131,22 @@ class Generator:
         name = sampling.scheduler or ("lcm" if distilled else "dpm++")
         if name not in SCHEDULERS:
             raise GeneratorError(f"scheduler {name}: expected one of {', '.join(SCHEDULERS)}")
-        height, width = self.size
-        chosen = replace(
-            sampling,
-            scheduler=name,
-            steps=SCHEDULERS[name][1] if sampling.steps is None else sampling.steps,
-            height=height if sampling.height is None else sampling.height,
-            width=width if sampling.width is None else sampling.width,
-        )
-        assert chosen.steps is not None and chosen.height is not None and chosen.width is not None
+        steps = SCHEDULERS[name][1] if sampling.steps is None else sampling.steps
+        height = self.size[0] if sampling.height is None else sampling.height
+        width = self.size[1] if sampling.width is None else sampling.width
         most = int(self.scheduler.get("num_train_timesteps", 1000))
-        if not 1 <= chosen.steps <= most:
-            raise GeneratorError(f"{chosen.steps} steps: expected 1 to {most}")
-        if not 0 <= chosen.guidance < float("inf"):
-            raise GeneratorError(f"guidance {chosen.guidance}: expected a factor >= 0, as 5")
+        if not 1 <= steps <= most:
+            raise GeneratorError(f"{steps} steps: expected 1 to {most}")
+        if not 0 <= sampling.guidance < float("inf"):
+            raise GeneratorError(f"guidance {sampling.guidance}: expected a factor >= 0, as 5")
         # the UNet halves its latents once a block, save the last
         grid = self._factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
-        if any(side < grid or side % grid for side in (chosen.height, chosen.width)):
+        if any(side < grid or side % grid for side in (height, width)):
             raise GeneratorError(
-                f"{chosen.height} x {chosen.width} pixels: expected multiples of {grid} for this generator, "
-                f"best {height} x {width}"
+                f"{height} x {width} pixels: expected multiples of {grid} for this generator, best "
+                f"{self.size[0]} x {self.size[1]}"
             )
-        return chosen
+        return replace(sampling, scheduler=name, steps=steps, height=height, width=width)
 
     def noise(self, seeds: Sequence[int], sampling: Sampling | None = None) -> Tensor:
         """Standard normal noise of seeds, `[len(seeds), channels, height, width]` of latents, on the CPU.
@@ -193,7 +187,9 @@ class Generator:
         chosen = self.settled(sampling or Sampling())
         seeds = list(seeds) * (len(conditioning) if len(seeds) == 1 else 1)
         if len(seeds) != len(conditioning):
-            raise GeneratorError(f"{len(seeds)} seeds for {len(conditioning)} images; expected one each, or one")
+            raise GeneratorError(
+                f"{len(seeds)} seeds for {len(conditioning)} images; expected one each, or one"
+            )
         images: list[Tensor] = []
         with self._lock, torch.inference_mode():
             while (at := sum(map(len, images))) < len(seeds):
@@ -299,8 +295,13 @@ class Generator:
 
     def _drawn(self, seeds: Sequence[int], sampling: Sampling) -> tuple[Tensor, list[torch.Generator]]:
         """The seeds' noise, and the dice that go on from there, for schedulers that draw at every step."""
-        assert sampling.height is not None and sampling.width is not None
-        shape = (self.unet.config.in_channels, sampling.height // self._factor, sampling.width // self._factor)
+        assert sampling.height is not None
+        assert sampling.width is not None
+        shape = (
+            self.unet.config.in_channels,
+            sampling.height // self._factor,
+            sampling.width // self._factor,
+        )
         dice = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         rows = [torch.randn((1, *shape), generator=die) for die in dice]
         return torch.cat(rows), dice

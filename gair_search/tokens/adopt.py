@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gair_search.errors import ConceptError
 from gair_search.tokens.custom_token import CustomToken, model_name
+from gair_search.tokens.facts import LEARNED_WITH
 
 if TYPE_CHECKING:
     from gair_search.clip import TextTower
@@ -68,7 +69,7 @@ def adopt(
     if not token.text_tower:
         facts[ASSUMED] = "yes"
     if token.embedder and token.embedder != embedder:  # the same text tower under another name
-        facts.setdefault("learned_with", token.embedder)
+        facts.setdefault(LEARNED_WITH, token.embedder)
     facts["imported_at"] = datetime.now(UTC).isoformat(timespec="seconds")
     if source:
         facts["imported_from"] = source

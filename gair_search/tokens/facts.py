@@ -18,6 +18,12 @@ CONCEPT_FEATURES = "concept_features"
 METHOD = "method"
 """`joint`, `prompt tuning` or `textual inversion`."""
 
+PROMPT_TUNING = "prompt tuning"
+"""The method whose tokens draw nothing that means anything (the paper, table 4)."""
+
+LEARNED_WITH = "learned_with"
+"""Readable id of the embedder that it was learned with, where it now belongs to another one of the same text tower."""
+
 
 def pack(array: NDArray[np.float32]) -> str:
     """A vector as a string for metadata: base64 of little-endian float32."""
@@ -52,3 +58,8 @@ def concept_features(token: CustomToken) -> NDArray[np.float32] | None:
         return unpack(text)
     except ValueError as error:
         raise ConceptError(f"<{token.name}>: {CONCEPT_FEATURES} in its file is damaged: {error}") from error
+
+
+def learned_with(token: CustomToken) -> str:
+    """Readable id of the embedder whose features a token's file carries; "" where nothing says it."""
+    return token.facts.get(LEARNED_WITH) or token.embedder

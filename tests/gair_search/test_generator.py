@@ -222,9 +222,7 @@ def test_a_whole_folder_with_our_text_encoder_is_taken_in_any_precision(
     half = shutil.copytree(full, tmp_path / "half")  # as repositories with weights in half precision alone
     for part in ("unet", "vae", "text_encoder"):
         (file,) = (half / part).glob("*.safetensors")
-        save_file(
-            {k: v.half() for k, v in load_file(file).items()}, file.with_suffix(".fp16.safetensors")
-        )
+        save_file({k: v.half() for k, v in load_file(file).items()}, file.with_suffix(".fp16.safetensors"))
         file.unlink()
     narrow = Generator.load(tiny, half)
     assert narrow.identity != loaded.identity
