@@ -5,7 +5,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from gair_search.cli import concepts, index, models, query, similar, status
+from gair_search.cli import concepts, index, models, query, similar, status, visualize
 
 from gair_search import __version__
 from gair_search.errors import GairError
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command()(index.index)
 app.command()(query.query)
 app.command()(similar.similar)
+app.command()(visualize.visualize)
 app.command()(status.status)
 app.add_typer(models.app, name="models")
 app.add_typer(concepts.app, name="concepts")
@@ -48,7 +49,7 @@ def main() -> None:
     """Run `gair`; every error becomes one message and an exit code."""
     as_json = "--json" in sys.argv[1:]
     try:
-        code = app(standalone_mode=False)
+        code = app(_arguments(), standalone_mode=False)
         if code == EXIT_INTERRUPTED:
             raise KeyboardInterrupt
     except GairError as error:
@@ -74,6 +75,13 @@ def main() -> None:
             usage.show()
         code = EXIT_USAGE
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _arguments() -> list[str]:
+    """The arguments as typed, `--gair` spelled out: typer knows no option whose value may be left out."""
+    typed = sys.argv[1:]
+    options = typed.index("--") if "--" in typed else len(typed)
+    return ["--gair=yes" if word == "--gair" else word for word in typed[:options]] + typed[options:]
 
 
 def _report(kind: str, message: str, as_json: bool) -> None:

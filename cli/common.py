@@ -1,16 +1,24 @@
 """Options that several commands share, and how an engine is opened for them."""
 
+import contextlib
 import json
 import sys
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from gair_search.errors import GairError, PromptError
+
 if TYPE_CHECKING:
     from gair_search.engine import Engine
+    from gair_search.gair import GairOptions
     from gair_search.gallery import Hit
+    from gair_search.visualize import GairResult
+
+N = TypeVar("N", int, float)
 
 Model = Annotated[
     str | None,
@@ -57,20 +65,98 @@ MinScore = Annotated[
     float | None,
     typer.Option("--min-score", min=-1, max=1, metavar="S", help="Lowest cosine similarity to show."),
 ]
+Concept = Annotated[
+    str | None, typer.Option("--concept", metavar="NAME", help="The custom token that * stands for.")
+]
+Generator = Annotated[
+    str | None,
+    typer.Option(
+        "--generator",
+        metavar="FOLDER|NAME",
+        help="What draws: a Stable Diffusion 1.x folder, or a repository in Hugging Face's cache. "
+        "[default: the model's own]",
+    ),
+]
+MixingWeight = Annotated[
+    float | None,
+    typer.Option(
+        "--w", min=0, max=1, metavar="W", help="GAIR's mixing weight by hand; 1 is the plain query."
+    ),
+]
+Candidates = Annotated[
+    str | None,
+    typer.Option(
+        "--candidates",
+        metavar="W,W,...",
+        help="GAIR's candidate weights, and no others. [default: 0,0.25,0.5,0.75,1, then around the best]",
+    ),
+]
+Seeds = Annotated[
+    str | None,
+    typer.Option(
+        "--seed", "--seeds", metavar="N,...", help="Of the images; one a candidate each. [default: 0]"
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", metavar="NAME", help="ddim, dpm++ or lcm. [default: dpm++, or as trained for]"
+    ),
+]
+Steps = Annotated[
+    int | None, typer.Option("--steps", min=1, metavar="N", help="Of denoising. [default: the scheduler's]")
+]
+Guidance = Annotated[
+    float | None,
+    typer.Option("--guidance", min=0, metavar="X", help="Classifier-free guidance. [default: 5]"),
+]
+Attributes = Annotated[
+    str | None,
+    typer.Option(
+        "--attributes",
+        metavar="A,A,...",
+        help="What stands for the concept at w = 0. [default: the token's own]",
+    ),
+]
+ConceptImages = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--concept-image",
+        metavar="FILE",
+        help="To compare images with. [default: what the token's file says]",
+    ),
+]
 
 
 def open_engine(
-    model: str | None, gallery: str | None, db: Path | None, url: str | None, device: str | None
+    model: str | None,
+    gallery: str | None,
+    db: Path | None,
+    url: str | None,
+    device: str | None,
+    generator: str | None = None,
 ) -> "Engine":
     """Open an engine for a command, and say on standard error which model was taken."""
     warnings.filterwarnings("ignore")  # other libraries' advice to their programmers
     from gair_search.engine import Engine
     from gair_search.models import BUNDLED, PREFERRED
 
-    engine = Engine.open(model, gallery=gallery, db=db, url=url, device=device)
+    engine = Engine.open(model, gallery=gallery, db=db, url=url, device=device, generator=generator)
     hint = f" (bundled); a better one: gair models pull {PREFERRED[0]}" if engine.model == BUNDLED else ""
     typer.secho(f"model: {engine.model}{hint}", fg="bright_black", err=True)
     return engine
+
+
+def read_prompt(prompt: str) -> str:
+    """The prompt itself, or what `@FILE` and `-` point to. Raises PromptError where that can't be read."""
+    try:
+        if prompt == "-":
+            return sys.stdin.read().strip()
+        if prompt.startswith("@"):
+            return Path(prompt[1:]).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PromptError(f"the prompt can't be read from {prompt}: {error}", prompt) from error
+    return prompt
 
 
 def print_json(content: dict[str, Any]) -> None:
@@ -108,3 +194,70 @@ def print_quality(found: dict[str, float] | None) -> None:
         f"0.5 is chance, 1 perfect)"
     )
     typer.echo(f"composition: {found['composition']:.2f} (lets a context through; 1 is as a word does)")
+
+
+def gair_options(
+    w: float | None,
+    candidates: str | None,
+    seeds: str | None,
+    scheduler: str | None,
+    steps: int | None,
+    guidance: float | None,
+    attributes: str | None,
+    concept_images: Sequence[Path] | None,
+) -> "GairOptions":
+    """GAIR's options as they were typed. Raises GairError where a list can't be read."""
+    from gair_search.gair import GairOptions
+    from gair_search.generator import Sampling
+
+    defaults = Sampling()
+    return GairOptions(
+        w=w,
+        candidates=None if candidates is None else _numbers(candidates, float, "--candidates 0,0.5,1"),
+        seeds=(0,) if seeds is None else _numbers(seeds, int, "--seeds 0,1,2"),
+        sampling=Sampling(scheduler, steps, defaults.guidance if guidance is None else guidance),
+        attributes=tuple(_words(attributes or "")),
+        concept_images=tuple(concept_images or ()),
+    )
+
+
+@contextlib.contextmanager
+def drawing() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error while images are drawn; where nobody watches, none."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("drawing", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def note(message: str) -> None:
+    """What the user should know, on standard error."""
+    typer.secho(f"note: {message}", fg="yellow", err=True)
+
+
+def print_candidates(seen: "GairResult") -> None:
+    """The candidates and their scores on standard error, the selected one marked."""
+    for one in seen.candidates:
+        mark = "->" if one.w == seen.selected_weight else "  "
+        scores = "no image of it counts" if one.excluded else "drawn as it is"
+        if one.score is not None:
+            scores = f"object {one.object_score:.3f}  context {one.context_score:.3f}"
+        typer.echo(f"{mark} w {one.w:<5.3g}  {scores}", err=True)
+    for warning in seen.warnings:
+        note(warning)
+
+
+def _numbers(text: str, kind: type[N], example: str) -> tuple[N, ...]:
+    try:
+        return tuple(kind(word) for word in _words(text))
+    except ValueError:
+        raise GairError(
+            f'"{text}" can\'t be read as numbers with commas between them, as {example}'
+        ) from None
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]

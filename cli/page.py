@@ -1,9 +1,10 @@
 """Hits as one self-contained HTML page, pictures included."""
 
 import base64
+import io
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gair_search.errors import GairError
 from gair_search.image import thumbnails
@@ -12,6 +13,7 @@ from gair_search.paths import write_atomically
 if TYPE_CHECKING:
     from gair_search.compiler import Query
     from gair_search.gallery import Hit
+    from gair_search.visualize import GairResult
 
 THUMBNAIL_SIDE = 360
 
@@ -23,8 +25,14 @@ def write_page(
     gallery: str,
     query: "Query | None" = None,
     image: Path | None = None,
+    seen: "GairResult | None" = None,
+    note: str | None = None,
 ) -> None:
-    """Write the page of a query or of an image's likes. Raises GairError where the file can't be written."""
+    """Write the page of a query, with what GAIR saw, or of an image's likes.
+
+    Raises:
+        GairError: the file can't be written.
+    """
     import jinja2
 
     environment = jinja2.Environment(
@@ -40,6 +48,9 @@ def write_page(
         query=query,
         spans=_spans(query) if query else [],
         asked=asked,
+        seen=seen,
+        candidates=[(one, _drawn(one.images)) for one in seen.candidates] if seen else [],
+        notes=[*(seen.warnings if seen else ()), *([note] if note else [])],
         hits=list(zip(hits, pictures, strict=True)),
         best=max((hit.score for hit in hits), default=1.0),
         model=model,
@@ -61,6 +72,20 @@ def write_page(
 def _inline(picture: bytes | None) -> str | None:
     """A JPEG as a data URL."""
     return "data:image/jpeg;base64," + base64.b64encode(picture).decode() if picture else None
+
+
+def _drawn(images: Any) -> list[str | None]:
+    """Generated images, `[S, height, width, 3]`, as data URLs."""
+    from PIL import Image
+
+    urls: list[str | None] = []
+    for pixels in images:
+        buffer = io.BytesIO()
+        image = Image.fromarray(pixels)
+        image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+        image.save(buffer, "JPEG", quality=92)
+        urls.append(_inline(buffer.getvalue()))
+    return urls
 
 
 def _spans(query: "Query") -> list[tuple[str, float]]:

@@ -1,16 +1,15 @@
 """`gair query`: words into hits."""
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from gair_search.cli import common
 
-from gair_search.errors import PromptError
+from gair_search.errors import GairError
 
 if TYPE_CHECKING:
     from gair_search.compiler import Query
+    from gair_search.visualize import GairResult
 
 
 def query(
@@ -26,14 +25,29 @@ def query(
     minus: Annotated[
         list[str] | None, typer.Option("--minus", metavar="TEXT|IMAGE", help="Subtract a whole query.")
     ] = None,
-    concept: Annotated[
-        str | None, typer.Option("--concept", metavar="NAME", help="The custom token that * stands for.")
-    ] = None,
+    concept: common.Concept = None,
     where: common.Where = None,
     min_score: common.MinScore = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show how the prompt was read: tokens and their weights.")
     ] = False,
+    gair: Annotated[
+        str | None,
+        typer.Option(
+            "--gair",
+            metavar="[=auto]",
+            help="Select the concept's mixing weight by what is drawn; with =auto search plainly where that can't be.",
+        ),
+    ] = None,
+    w: common.MixingWeight = None,
+    candidates: common.Candidates = None,
+    attributes: common.Attributes = None,
+    concept_images: common.ConceptImages = None,
+    seeds: common.Seeds = None,
+    scheduler: common.Scheduler = None,
+    steps: common.Steps = None,
+    guidance: common.Guidance = None,
+    generator: common.Generator = None,
     html: common.Html = None,
     model: common.Model = None,
     gallery: common.GalleryName = None,
@@ -48,45 +62,90 @@ def query(
 
     gair query 'a * dress on a (brick wall:1.5)'
     """
-    text = _read(prompt)
-    with common.open_engine(model, gallery, db, url, device) as engine:
+    if gair not in (None, "yes", "auto"):
+        raise typer.BadParameter(f"--gair={gair}: expected --gair or --gair=auto")
+    only = {
+        "--candidates": candidates,
+        "--concept-image": concept_images,
+        "--seeds": seeds,
+        "--scheduler": scheduler,
+        "--steps": steps,
+        "--guidance": guidance,
+    }
+    if gair is None and (idle := [name for name, value in only.items() if value]):
+        raise typer.BadParameter(f"{idle[0]} says how images are drawn, and without --gair there are none")
+    text = common.read_prompt(prompt)
+    seen: GairResult | None = None
+    failed: str | None = None
+    with common.open_engine(model, gallery, db, url, device, generator) as engine:
         engine.check()
-        compiled = engine.compile(text, plus=plus or (), minus=minus or (), concept=concept)
+        options = common.gair_options(
+            w, candidates, seeds, scheduler, steps, guidance, attributes, concept_images
+        )
+        if gair:
+            try:
+                with common.drawing() as progress:
+                    seen = engine.gair(
+                        text,
+                        options,
+                        plus=plus or (),
+                        minus=minus or (),
+                        concept=concept,
+                        on_progress=progress,
+                    )
+            except GairError as error:
+                if gair != "auto":
+                    raise
+                failed = f"searched without GAIR: {error}"
+        compiled = (
+            seen.query
+            if seen
+            else engine.compile(
+                text,
+                plus=plus or (),
+                minus=minus or (),
+                concept=concept,
+                w=None if failed else w,
+                attributes=options.attributes,
+            )
+        )
         hits = engine.search(compiled, k, where=where, min_score=min_score)
         name = engine.gallery.name
     if html:
         from gair_search.cli.page import write_page
 
-        write_page(html, hits, engine.model, name, query=compiled)
+        write_page(html, hits, engine.model, name, query=compiled, seen=seen, note=failed)
     if as_json:
         explanation = {"explanation": compiled.explanation()} if explain else {}
+        mixed = (
+            seen.to_json()
+            if seen
+            else {"selected_weight": None, "warnings": [failed]}
+            if failed
+            else {"selected_weight": w}
+            if w is not None
+            else {}
+        )
         common.print_json(
             {
                 "prompt": text,
                 "model": engine.model,
                 "gallery": name,
                 "hits": [hit.to_json() for hit in hits],
+                **mixed,
                 **explanation,
             }
         )
         return
+    if seen:
+        common.print_candidates(seen)
+    if failed:
+        common.note(failed)
     if explain:
         _explain(compiled)
     common.print_hits(hits)
     if html:
         typer.echo(f"page: {html}")
-
-
-def _read(prompt: str) -> str:
-    """The prompt itself, or what `@FILE` and `-` point to. Raises PromptError where that can't be read."""
-    try:
-        if prompt == "-":
-            return sys.stdin.read().strip()
-        if prompt.startswith("@"):
-            return Path(prompt[1:]).read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PromptError(f"the prompt can't be read from {prompt}: {error}", prompt) from error
-    return prompt
 
 
 def _explain(compiled: "Query") -> None:

@@ -3,10 +3,15 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import open_clip
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import save_file
+
+from gair_search.clip import Clip
+from gair_search.tokens.custom_token import CustomToken
+from gair_search.tokens.facts import ATTRIBUTES, CONCEPT_FEATURES, pack
 
 TINY_WIDTH = 32
 """Width of the tiny model's text tower."""
@@ -67,3 +72,22 @@ def tiny_generator(folder: Path, width: int) -> Path:
     }
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
+
+
+def tiny_token(clip: Clip, name: str = "my-dress", n: int = 2, **facts: str) -> CustomToken:
+    """A custom token of a tiny model, with attributes and features of concept images."""
+    rng = np.random.default_rng(n)
+    tower = clip.text_tower
+    ids = torch.tensor(tower.token_ids("red old striped dark"))[:n]
+    vectors = tower.token_embeddings(ids).detach().numpy() + rng.normal(0, 0.01, (n, tower.width))
+    features = rng.normal(size=(3, clip.spec.embed_dim)).astype(np.float32)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    known = {ATTRIBUTES: "blue, old, supercalifragilistic", CONCEPT_FEATURES: pack(features.mean(axis=0))}
+    return CustomToken(
+        name,
+        vectors.astype(np.float32),
+        tower.table_hash,
+        str(clip.embedder_id),
+        "dress",
+        {key: value for key, value in (known | facts).items() if value},
+    )
