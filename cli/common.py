@@ -216,7 +216,7 @@ def gair_options(
         candidates=None if candidates is None else _numbers(candidates, float, "--candidates 0,0.5,1"),
         seeds=(0,) if seeds is None else _numbers(seeds, int, "--seeds 0,1,2"),
         sampling=Sampling(scheduler, steps, defaults.guidance if guidance is None else guidance),
-        attributes=tuple(_words(attributes or "")),
+        attributes=tuple(words(attributes)),
         concept_images=tuple(concept_images or ()),
     )
 
@@ -252,12 +252,13 @@ def print_candidates(seen: "GairResult") -> None:
 
 def _numbers(text: str, kind: type[N], example: str) -> tuple[N, ...]:
     try:
-        return tuple(kind(word) for word in _words(text))
+        return tuple(kind(word) for word in words(text))
     except ValueError:
         raise GairError(
             f'"{text}" can\'t be read as numbers with commas between them, as {example}'
         ) from None
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+def words(text: str | None) -> list[str]:
+    """What stands between commas."""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]

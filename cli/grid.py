@@ -19,12 +19,17 @@ _PAD, _TEXT, _TITLE = 14, 15, 18
 _PAPER, _INK, _FAINT, _MARK = "#faf9f7", "#1c1b1a", "#78736c", "#d65c24"
 
 
+def picture_format(file: Path) -> str:
+    """Pillow's name of a file's format, by its suffix. Raises GairError where it is none of a picture."""
+    kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+    if (kind := kinds.get(file.suffix.lower())) is None:
+        raise GairError(f'{file}: "{file.suffix}" is no suffix of a picture; expected {", ".join(kinds)}')
+    return kind
+
+
 def write_grid(file: Path, seen: "GairResult") -> None:
     """Write the picture in the format of the file's suffix. Raises GairError where it can't be written."""
-    kind = Image.registered_extensions().get(file.suffix.lower())
-    if kind not in Image.SAVE:
-        raise GairError(f'{file}: "{file.suffix}" is no suffix of a picture; expected .png, .jpg or .webp')
-    buffer = io.BytesIO()
+    kind, buffer = picture_format(file), io.BytesIO()
     grid(seen).save(buffer, kind)
     try:
         write_atomically(file, buffer.getvalue())

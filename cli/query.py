@@ -72,17 +72,17 @@ def query(
         "--steps": steps,
         "--guidance": guidance,
     }
-    if gair is None and (idle := [name for name, value in only.items() if value]):
+    if gair is None and (idle := [name for name, value in only.items() if value not in (None, [])]):
         raise typer.BadParameter(f"{idle[0]} says how images are drawn, and without --gair there are none")
     text = common.read_prompt(prompt)
     seen: GairResult | None = None
     failed: str | None = None
     with common.open_engine(model, gallery, db, url, device, generator) as engine:
         engine.check()
-        options = common.gair_options(
-            w, candidates, seeds, scheduler, steps, guidance, attributes, concept_images
-        )
         if gair:
+            options = common.gair_options(
+                w, candidates, seeds, scheduler, steps, guidance, attributes, concept_images
+            )
             try:
                 with common.drawing() as progress:
                     seen = engine.gair(
@@ -106,7 +106,7 @@ def query(
                 minus=minus or (),
                 concept=concept,
                 w=None if failed else w,
-                attributes=options.attributes,
+                attributes=common.words(attributes),
             )
         )
         hits = engine.search(compiled, k, where=where, min_score=min_score)

@@ -36,8 +36,9 @@ def visualize(
     Each column is a mixing weight: 1 is the prompt as it is, at 0 attributes stand in the concept's place. The
     marked one does best in the worse of its two scores, and is what `gair query --gair` searches with.
     """
-    from gair_search.cli.grid import write_grid
+    from gair_search.cli.grid import picture_format, write_grid
 
+    picture_format(output)  # told before anything is drawn
     text = common.read_prompt(prompt)
     options = common.gair_options(
         w, candidates, seeds, scheduler, steps, guidance, attributes, concept_images

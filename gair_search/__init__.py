@@ -6,18 +6,32 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Engine", "GairError", "GalleryOptions", "Hit", "__version__"]
+__all__ = [
+    "Engine",
+    "GairError",
+    "GairOptions",
+    "GairWarning",
+    "GalleryOptions",
+    "Hit",
+    "Sampling",
+    "__version__",
+]
 
 if TYPE_CHECKING:
     from gair_search.engine import Engine
-    from gair_search.errors import GairError
+    from gair_search.errors import GairError, GairWarning
+    from gair_search.gair import GairOptions
     from gair_search.gallery import GalleryOptions, Hit
+    from gair_search.generator import Sampling
 
 _HOMES = {
     "Engine": "gair_search.engine",
     "GairError": "gair_search.errors",
+    "GairOptions": "gair_search.gair",
+    "GairWarning": "gair_search.errors",
     "GalleryOptions": "gair_search.gallery",
     "Hit": "gair_search.gallery",
+    "Sampling": "gair_search.generator",
 }
 
 

@@ -257,7 +257,9 @@ class Visualizer:
             self.cache.trim()
         except OSError as error:
             reason = error.strerror or error
-            self.warnings.append(f"the images can't be kept in {self.cache.folder} ({reason}); see GAIR_HOME")
+            said = f"the images can't be kept in {self.cache.folder} ({reason}); see GAIR_HOME"
+            if said not in self.warnings:
+                self.warnings.append(said)
 
     def _key(self, conditioning: Tensor, seed: int, sampling: Sampling) -> str:
         """Hash of all that determines an image and its features."""
