@@ -45,7 +45,8 @@ class GairOptions:
 
     Attributes:
         w: the mixing weight, set by hand; None lets the scores select it.
-        candidates: candidate weights in 0..1; None tries `COARSE` and then refines around the best.
+        candidates: candidate weights in 0..1; None tries `coarse` and then refines around the best.
+        coarse: where refining begins.
         step: distance in w below which nothing is refined.
         seeds: of the noise; each candidate gets one image a seed, and its scores are their means.
         sampling: how images are drawn.
@@ -59,6 +60,7 @@ class GairOptions:
 
     w: float | None = None
     candidates: tuple[float, ...] | None = None
+    coarse: tuple[float, ...] = COARSE
     step: float = STEP
     seeds: tuple[int, ...] = (0,)
     sampling: Sampling = field(default_factory=Sampling)
@@ -67,10 +69,10 @@ class GairOptions:
     cache: bool = True
 
     def __post_init__(self) -> None:
-        for w in (*(self.candidates or ()), *(() if self.w is None else (self.w,))):
+        for w in (*self.coarse, *(self.candidates or ()), *(() if self.w is None else (self.w,))):
             if not 0 <= w <= 1:
                 raise GairError(f"mixing weight {w}: expected 0 (attributes alone) to 1 (the concept alone)")
-        if self.candidates is not None and (self.w is not None or not self.candidates):
+        if not self.coarse or (self.candidates is not None and (self.w is not None or not self.candidates)):
             raise GairError("expected one candidate weight or more, or a mixing weight by hand, and not both")
         if not self.step > 0:
             raise GairError(f"step {self.step}: expected a distance above 0, as {STEP}")
@@ -80,7 +82,7 @@ class GairOptions:
     @property
     def tried(self) -> tuple[float, ...]:
         """The weights to begin with, sorted, once each."""
-        given = COARSE if self.candidates is None else self.candidates
+        given = self.coarse if self.candidates is None else self.candidates
         return tuple(sorted(set(given if self.w is None else (self.w,))))
 
 

@@ -138,7 +138,7 @@ def test_query_with_gair_searches_with_what_it_selects(gair: Gair, ready: None, 
     assert len(answer["hits"]) == 4
     html = file.read_text()
     assert html.count("data:image/jpeg;base64,") == 2 * len(scores) + 4
-    assert "http" not in html
+    assert "http://" not in html
     # the same weight by hand gives the same hits, and draws nothing
     by_hand = json.loads(gair("query", PROMPT, "--w", answer["selected_weight"], "--json")[1])
     assert by_hand["selected_weight"] == answer["selected_weight"]
