@@ -33,6 +33,7 @@ SCHEDULERS = {
 BATCH_SIZE = 32
 """Images that go through the denoiser at once, unless memory says less."""
 
+_DECODED_AT_ONCE = 8  # decoding takes several times the memory of denoising
 _PARTS = ("unet", "vae", "scheduler")
 
 
@@ -135,8 +136,10 @@ class Generator:
         height = self.size[0] if sampling.height is None else sampling.height
         width = self.size[1] if sampling.width is None else sampling.width
         most = int(self.scheduler.get("num_train_timesteps", 1000))
+        if name == "lcm":  # its schedule is cut out of the one that it was distilled from
+            most = int(self.scheduler.get("original_inference_steps", 50))
         if not 1 <= steps <= most:
-            raise GeneratorError(f"{steps} steps: expected 1 to {most}")
+            raise GeneratorError(f"{steps} steps: expected 1 to {most} with {name}")
         if not 0 <= sampling.guidance < float("inf"):
             raise GeneratorError(f"guidance {sampling.guidance}: expected a factor >= 0, as 5")
         # the UNet halves its latents once a block, save the last
@@ -193,15 +196,23 @@ class Generator:
         images: list[Tensor] = []
         with self._lock, torch.inference_mode():
             while (at := sum(map(len, images))) < len(seeds):
-                rows = slice(at, at + self.batch_size)
+                rows = slice(at, min(at + self.batch_size, len(seeds)))
                 given = None if noise is None else noise[rows]
                 try:
                     latents = self.denoise(conditioning[rows], seeds[rows], chosen, given, on_step)
-                    images.append(as_pixels(self.decode(latents)))
+                    parts = [as_pixels(self.decode(part)) for part in latents.split(_DECODED_AT_ONCE)]
+                    images.append(torch.cat(parts))
+                    continue
                 except RuntimeError as error:
                     if not _out_of_memory(error):
                         raise
-                    self._halve(min(self.batch_size, len(seeds) - at), chosen, error, on_warning)
+                    if rows.stop - at == 1:
+                        raise GeneratorError(
+                            f"memory is too small for a single image of {chosen.height} x {chosen.width} pixels "
+                            f"on {self.unet.device}; try a smaller size, or --device cpu"
+                        ) from error
+                # only here, where the error no longer holds on to the tensors
+                self._halve(rows.stop - at, on_warning)
             return torch.cat(images)
 
     @torch.inference_mode()
@@ -306,15 +317,8 @@ class Generator:
         rows = [torch.randn((1, *shape), generator=die) for die in dice]
         return torch.cat(rows), dice
 
-    def _halve(
-        self, tried: int, sampling: Sampling, error: RuntimeError, on_warning: Callable[[str], None]
-    ) -> None:
-        """Halve the batch after running out of memory with `tried` images, or say that there is none left."""
-        if tried == 1:
-            raise GeneratorError(
-                f"memory is too small for a single image of {sampling.height} x {sampling.width} pixels on "
-                f"{self.unet.device}; try a smaller size, or --device cpu"
-            ) from error
+    def _halve(self, tried: int, on_warning: Callable[[str], None]) -> None:
+        """Halve the batch after running out of memory with `tried` images."""
         self.batch_size = tried // 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -187,7 +187,8 @@ def test_sizes_of_ones_own(generator: Generator, tiny: Clip) -> None:
     ("sampling", "said"),
     [
         (Sampling("euler"), "expected one of ddim, dpm\\+\\+, lcm"),
-        (Sampling(steps=0), "0 steps: expected 1 to 1000"),
+        (Sampling(steps=0), r"0 steps: expected 1 to 1000 with dpm\+\+"),
+        (Sampling("lcm", steps=51), "51 steps: expected 1 to 50 with lcm"),
         (Sampling(guidance=float("nan")), "guidance nan"),
         (Sampling(guidance=-1), "guidance -1"),
         (Sampling(height=17), "expected multiples of 4 for this generator, best 16 x 16"),
@@ -226,7 +227,7 @@ def test_a_whole_folder_with_our_text_encoder_is_taken_in_any_precision(
         file.unlink()
     narrow = Generator.load(tiny, half)
     assert narrow.identity != loaded.identity
-    assert (narrow.sample(told, [0], QUICK).int() - loaded.sample(told, [0], QUICK).int()).abs().max() <= 2
+    assert (narrow.sample(told, [0], QUICK).int() - loaded.sample(told, [0], QUICK).int()).abs().max() <= 8
 
 
 def test_another_text_encoder_is_refused(tiny: Clip, full: Path, tmp_path: Path) -> None:
