@@ -5,7 +5,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from gair_search.cli import concepts, index, models, query, similar, status, visualize
+from gair_search.cli import concepts, index, learn, models, query, similar, status, visualize
 
 from gair_search import __version__
 from gair_search.errors import GairError
@@ -22,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(index.index)
+app.command()(learn.learn)
 app.command()(query.query)
 app.command()(similar.similar)
 app.command()(visualize.visualize)

@@ -69,10 +69,7 @@ def learn(
     projection: Annotated[
         bool, typer.Option("--projection/--no-projection", help="Hold the vectors in the attribute subspace.")
     ] = True,
-    generator: Annotated[
-        str | None,
-        typer.Option("--generator", metavar="FOLDER|NAME", help="Another generator of the same text tower."),
-    ] = None,
+    generator: common.Generator = None,
     seed: Annotated[int, typer.Option("--seed", help="The same gives the same token.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a concept of the same name.")] = False,
     model: common.Model = None,
@@ -93,7 +90,7 @@ def learn(
     changes: dict[str, Any] = {"n_vectors": vectors, "steps": steps, "rank": rank}
     if not projection:
         changes["projection"] = False
-    with common.open_engine(model, gallery, db, url, device) as engine:
+    with common.open_engine(model, gallery, db, url, device, generator) as engine:
         if not force:
             engine.tokens.require_free(name)
         with _progress(as_json) as on_look:
@@ -106,7 +103,6 @@ def learn(
                 method=None if method is None else method.replace("-", " "),  # type: ignore[arg-type]
                 paper=preset is Preset.paper,
                 changes={key: value for key, value in changes.items() if value is not None},
-                generator=generator,
                 seed=seed,
                 overwrite=force,
                 on_look=on_look,

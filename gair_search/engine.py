@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from gair_search.gair import GairOptions
     from gair_search.generator import Generator
     from gair_search.indexer.index import IndexReport
+    from gair_search.tokens.learn import Losses, Method
+    from gair_search.tokens.lessons import Lesson
     from gair_search.visualize import GairResult, Visualizer
 
 
@@ -168,6 +170,67 @@ class Engine:
             workers=workers,
             on_progress=on_progress,
         )
+
+    def learn(
+        self,
+        name: str,
+        *photos: str | os.PathLike[str],
+        parent: str,
+        attributes: str | None = None,
+        negatives: str | os.PathLike[str] | None = None,
+        method: "Method | None" = None,
+        paper: bool = False,
+        changes: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        overwrite: bool = False,
+        on_look: "Callable[[Losses], None] | None" = None,
+    ) -> "Lesson":
+        """Learn a concept from photos of it, and store its token.
+
+        Args:
+            name: of the concept.
+            photos: 3 to 5 images, or a folder of them.
+            parent: what it is a kind of, "dress".
+            attributes: adjectives with commas between them; the vocabulary's nearest to the parent unless given.
+            negatives: `gallery`, `generated`, or a folder of images of the parent that are not the concept;
+                the gallery's unless it has too few, then generated.
+            method: joint where there is a generator, else prompt tuning.
+            paper: take the paper's settings for Stable Diffusion, not the model's own.
+            changes: fields of `tokens.learn.Settings` that are to be otherwise.
+            seed: the same gives the same token.
+            overwrite: whether to replace a concept of the same name.
+            on_look: told of the losses now and then.
+
+        Raises:
+            ConceptError: as `tokens.lessons.learn_token`; the name is taken or can't be one.
+            GeneratorError, ModelError, GalleryError, EmbedderMismatchError.
+        """
+        from gair_search.tokens import attributes as adjectives
+        from gair_search.tokens import lessons
+        from gair_search.tokens.learn import PAPER
+
+        if not overwrite:
+            self.tokens.require_free(name)
+        words = adjectives.parse(attributes) if attributes else []
+        settings = PAPER if paper else lessons.settings_for(self.spec)
+        files = lessons.image_files([Path(photo) for photo in photos])
+        images, skipped = lessons.load_images(files)
+        generator = self._learning_generator(method)
+        lesson = lessons.learn_token(
+            name,
+            images,
+            parent,
+            self.clip,
+            lambda plain, concept: self._negatives(negatives, parent, plain, concept, files, generator),
+            settings=replace(settings, **(changes or {})),
+            method=method or ("joint" if generator else "prompt tuning"),
+            adjectives=words,
+            generator=generator,
+            seed=seed,
+            on_look=on_look,
+        )
+        self.tokens.save(lesson.token, overwrite)
+        return replace(lesson, skipped=tuple(skipped))
 
     def compile(
         self,
@@ -478,6 +541,43 @@ class Engine:
         for warning in seen.warnings:
             warnings.warn(warning, GairWarning, stacklevel=3)
         return seen.query
+
+    def _learning_generator(self, method: "Method | None") -> "Generator | None":
+        """The generator, where a method asks for one. Raises GeneratorError, ModelError where it must be there."""
+        if method == "prompt tuning":
+            return None
+        try:
+            return self.generator
+        except ModelError:
+            if method is None and self._generator_source is None:
+                return None
+            raise
+
+    def _negatives(
+        self,
+        source: str | os.PathLike[str] | None,
+        parent: str,
+        plain: NDArray[np.float32],
+        concept: NDArray[np.float32],
+        files: Sequence[Path],
+        generator: "Generator | None",
+    ) -> NDArray[np.float32]:
+        """Features `[K, embed_dim]` of negative images from where the user says, else from where they are."""
+        from gair_search.tokens import lessons, negatives
+
+        found = np.empty((0, self.spec.embed_dim), np.float32)
+        if source in (None, "gallery"):
+            if source or self.gallery.embedder:
+                self.check()
+                found = negatives.from_gallery(self.gallery, plain, concept, without=files)
+            if source or generator is None or len(found) >= negatives.MIN_NEGATIVES:
+                return negatives.require(found, f"the gallery at {self.gallery.name}")
+        if source in (None, "generated"):
+            drawn = lessons.parent_images(parent, self.clip, generator or self.generator)
+            return negatives.require(negatives.from_pixels(drawn, self.clip), "the generator")
+        images, _ = lessons.load_images(lessons.image_files([Path(source)]))
+        pixels = [self.spec.preprocessing.pixels(image) for image in images]
+        return negatives.require(negatives.from_pixels(pixels, self.clip), str(source))
 
     def _mixed_concept(self, prompt: str, concept: str | None) -> CustomToken:
         """The one concept of a prompt. Raises ConceptError where there is none, or more."""

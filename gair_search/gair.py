@@ -30,6 +30,9 @@ A = TypeVar("A", Tensor, NDArray[np.float32])
 COARSE = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Candidate weights that are tried first."""
 
+PLAIN = tuple(i / 10 for i in range(11))
+"""Candidate weights of the plain loop."""
+
 STEP = 0.1
 """Candidates are not refined below this distance."""
 
@@ -191,9 +194,7 @@ def coarse_to_fine(
     return scores
 
 
-def plain_loop(
-    evaluate: Evaluate, candidates: Iterable[float] = tuple(i / 10 for i in range(11))
-) -> dict[float, float]:
+def plain_loop(evaluate: Evaluate, candidates: Iterable[float] = PLAIN) -> dict[float, float]:
     """Algorithm 1 as written: one candidate after the other. The reference for `coarse_to_fine`."""
     scores: dict[float, float] = {}
     for w in candidates:
@@ -271,6 +272,6 @@ def _encoded(
             compiled.end.expand(len(rows)),
             None if weights is None else weights.expand(len(rows), -1),
         )
-        for rows in embeddings.split(_TEXTS_AT_ONCE)
+        for rows in torch.split(embeddings, _TEXTS_AT_ONCE)
     ]
     return torch.cat([p.conditioning for p in parts]).float(), torch.cat([p.features for p in parts])

@@ -200,7 +200,7 @@ class Generator:
                 given = None if noise is None else noise[rows]
                 try:
                     latents = self.denoise(conditioning[rows], seeds[rows], chosen, given, on_step)
-                    parts = [as_pixels(self.decode(part)) for part in latents.split(_DECODED_AT_ONCE)]
+                    parts = [as_pixels(self.decode(part)) for part in torch.split(latents, _DECODED_AT_ONCE)]
                     images.append(torch.cat(parts))
                     continue
                 except RuntimeError as error:
@@ -232,7 +232,7 @@ class Generator:
         chosen = self.settled(sampling)
         scheduler = self._scheduler(chosen)
         drawn, dice = self._drawn(seeds, chosen)
-        latents = (drawn if noise is None else noise).to(self.unet.device, torch.float32)
+        latents: Tensor = (drawn if noise is None else noise).to(self.unet.device, torch.float32)
         if latents.shape != (len(conditioning), *drawn.shape[1:]):
             raise GeneratorError(f"noise {list(latents.shape)}: expected {list(drawn.shape)}")
         told = conditioning.to(self.unet.device, self.unet.dtype)
@@ -248,12 +248,13 @@ class Generator:
             scaled = scheduler.scale_model_input(latents, step)
             if guided:
                 firsts = _firsts(alike)
-                without, predicted = self._predict(
+                both = self._predict(
                     torch.cat([scaled[firsts], scaled]),
                     step,
                     torch.cat([self.empty.expand(len(firsts), -1, -1), told]),
                     chosen,
-                ).split([len(firsts), len(told)])
+                )
+                without, predicted = both[: len(firsts)], both[len(firsts) :]
                 without = without[alike.to(without.device)]
                 predicted = without + chosen.guidance * (predicted - without)
                 alike = torch.arange(len(told))  # from here on every row has latents of its own

@@ -208,7 +208,7 @@ class Objective:
 
     def __call__(self, vectors: Tensor, draws: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
         """(l_SD of a drawn batch, l_CE of all images); None for a loss whose weight is 0."""
-        slot = self.paraphrases[_draw(len(self.paraphrases), 1, draws).item()]  # type: ignore[call-overload]
+        slot = self.paraphrases[int(_draw(len(self.paraphrases), 1, draws))]
         diffusion = self._diffusion(vectors, slot, self.settings.batch_size, draws)
         return diffusion, self._classification(vectors, *self._seen)
 

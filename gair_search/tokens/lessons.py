@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gair_search.clip import Clip
 from gair_search.errors import ConceptError, ImageError, ModelError
-from gair_search.image import decode
+from gair_search.image import SUFFIXES, decode
 from gair_search.models import ModelSpec
 from gair_search.tokens import attributes, facts, negatives
 from gair_search.tokens.custom_token import CustomToken
@@ -73,6 +73,19 @@ def settings_for(spec: ModelSpec) -> Settings:
         raise ModelError(f"{path} is no file of learning settings: {error}") from error
 
 
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are, folders as the images in them, sorted. Raises ConceptError where one isn't there."""
+    files = []
+    for path in paths:
+        if not path.exists():
+            raise ConceptError(f"{path} is not there; expected a photo, or a folder of photos")
+        inside = (
+            sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        )
+        files += inside
+    return files
+
+
 def load_images(paths: Sequence[Path]) -> tuple[list[Image.Image], list[tuple[Path, str]]]:
     """Photos in RGB, and (path, reason) of those that can't be read."""
     images, skipped = [], []
@@ -98,7 +111,7 @@ def views(image: Image.Image, n: int) -> list[Image.Image]:
 def image_features(images: Sequence[Image.Image], clip: Clip) -> Tensor:
     """`[len(images), embed_dim]`, normalised."""
     pixels = [clip.preprocessing.pixels(image) for image in images]
-    return torch.from_numpy(negatives.from_images(pixels, clip))
+    return torch.from_numpy(negatives.from_pixels(pixels, clip))
 
 
 @torch.inference_mode()
@@ -107,7 +120,7 @@ def latents_of(images: Sequence[Image.Image], generator: "Generator") -> Tensor:
     height, width = generator.size
     fitted = [_fitted(image, width, height) for image in images]
     pixels = torch.from_numpy(np.stack(fitted)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    both = torch.cat([pixels, pixels.flip(-1)]).to(generator.device, generator.dtype)
+    both = torch.cat([pixels, pixels.flip(-1)]).to(generator.unet.device, generator.unet.dtype)
     latents: Tensor = generator.vae.encode(both).latent_dist.mode() * generator.vae.config.scaling_factor
     return latents.clone()
 
@@ -178,7 +191,7 @@ def prepare(
     generator: "Generator | None",
     seed: int,
 ) -> Problem:
-    """Compute everything frozen. Of every photo's views, and of the negatives, a quarter is held out."""
+    """Compute everything frozen. Views of every photo, and a quarter of the negatives, are held out."""
     tower = clip.text_tower
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -211,10 +224,20 @@ def first_vectors(embeddings: Tensor, n: int) -> Tensor:
     return embeddings.mean(0).expand(n, -1).clone()
 
 
+def parent_images(parent: str, clip: Clip, generator: "Generator", n: int = 16) -> list[NDArray[np.uint8]]:
+    """Images drawn from 'image of a c' (section 4.2), preprocessed; the seeds are always the same."""
+    tower = clip.text_tower
+    slot = Slot.template(tower, CLASSIFICATION, parent)
+    with torch.inference_mode():
+        conditioning = slot.encode(tower, torch.empty(0, tower.width), full_context=True).conditioning
+    drawn = generator.sample(conditioning.expand(n, -1, -1), range(n))
+    return [clip.preprocessing.pixels(Image.fromarray(image)) for image in drawn.cpu().numpy()]
+
+
 def _denoiser(images: Sequence[Image.Image], generator: "Generator") -> Denoiser:
     from diffusers import DDPMScheduler
 
-    scheduler = DDPMScheduler.from_config(generator.scheduler_config)
+    scheduler = DDPMScheduler.from_config(generator.scheduler)
     return Denoiser(generator.unet, scheduler, latents_of(images, generator))
 
 

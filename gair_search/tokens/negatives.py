@@ -77,7 +77,7 @@ def from_gallery(
     return candidates[unlike_concept(candidates, concept, n)]
 
 
-def from_images(
+def from_pixels(
     images: Sequence[NDArray[np.uint8]], clip: "Clip", batch_size: int = 32
 ) -> NDArray[np.float32]:
     """Features of negative images that are at hand (generated, or of a folder), `[K, embed_dim]`.
