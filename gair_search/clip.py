@@ -266,7 +266,9 @@ class Clip:
     def _loaded_text(self) -> "TextTower | _PlainTextTower":
         with self._lock:
             if self._text is None:
-                self._text = _frozen(_load_text(self.spec, self.start_fraction), self.device)
+                # whoever asks first: weights that are made in inference mode can't be learned through
+                with torch.inference_mode(False):
+                    self._text = _frozen(_load_text(self.spec, self.start_fraction), self.device)
             return self._text
 
     def _loaded_image(self) -> nn.Module:

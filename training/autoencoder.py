@@ -1,6 +1,6 @@
 """Stage 3: the generator's autoencoder, 64 px to 8 x 8 latents, on the fashion world.
 
-    python -m training.autoencoder --work build/gair-mini
+    torchrun --nproc-per-node 2 -m training.autoencoder --work build/gair-mini
 
 Loss: L1 + squared error of the image and of its gradients (edges are what an L1 of few bits smears), and a
 faint KL. Writes `vae.pt` (resumable), `vae.log.jsonl`.
@@ -18,17 +18,18 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from training import checkpoint
+from training import checkpoint, parallel
 from training.corpus import SEED
 from training.optim import MuonAdamW
 from training.renders import SIZE, pixels
 
-BATCH = 32
+BATCH = 64
+LATENT_CHANNELS = 24
 KL_WEIGHT = 1e-5
 
 
 def autoencoder() -> AutoencoderKL:
-    """At fresh random weights: 64 px RGB <-> 8 x 8 latents of 12 channels."""
+    """At fresh random weights: 64 px RGB <-> 8 x 8 latents of 24 channels."""
     return AutoencoderKL(
         sample_size=SIZE,
         down_block_types=("DownEncoderBlock2D",) * 4,
@@ -36,7 +37,7 @@ def autoencoder() -> AutoencoderKL:
         block_out_channels=(16, 32, 64, 96),
         layers_per_block=1,
         norm_num_groups=8,
-        latent_channels=12,
+        latent_channels=LATENT_CHANNELS,
         mid_block_add_attention=False,
     )
 
@@ -66,8 +67,10 @@ def step_loss(vae: AutoencoderKL, images: Tensor) -> tuple[Tensor, Tensor]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
-    parser.add_argument("--steps", type=int, default=1_600, help="steps of 32 images")
+    parser.add_argument("--steps", type=int, default=2_400, help="steps of 64 images")
     args = parser.parse_args()
+    rank, ranks = parallel.start()
+    part = parallel.part(BATCH, rank, ranks)
     torch.manual_seed(SEED)
     images = np.load(args.work / "renders.npy", mmap_mode="r")
     vae = autoencoder()
@@ -82,14 +85,18 @@ def main() -> None:
         optim.load_state_dict(state["optim"])
         first = state["step"]
     began, errors = time.time(), []
-    for step in tqdm(range(first, args.steps), initial=first, total=args.steps, mininterval=10):
+    for step in tqdm(
+        range(first, args.steps), initial=first, total=args.steps, mininterval=10, disable=rank > 0
+    ):
         rows = np.random.default_rng((SEED, 3, step)).integers(len(images), size=BATCH)
-        loss, error = step_loss(vae, pixels(images, rows))
+        torch.manual_seed(step * ranks + rank)
+        loss, error = step_loss(vae, pixels(images, rows[part]))
         loss.backward()
+        parallel.average_gradients(vae)
         optim.step(step / args.steps)
         averaged.update_parameters(vae)
         errors.append(error.item())
-        if (step + 1) % 100 == 0 or step + 1 == args.steps:
+        if rank == 0 and ((step + 1) % 100 == 0 or step + 1 == args.steps):
             record = {"step": step + 1, "mse": float(np.mean(errors)), "seconds": time.time() - began}
             errors = []
             checkpoint.log(args.work / "vae.log.jsonl", record)

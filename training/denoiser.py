@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from diffusers import AutoencoderKL, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
 from PIL import Image
 from torch import Tensor, nn
@@ -25,7 +24,8 @@ from tqdm import tqdm
 
 from gair_search.clip import TextTower
 from gair_search.world import full_caption, scene
-from training import checkpoint
+from training import checkpoint, parallel
+from training.autoencoder import LATENT_CHANNELS
 from training.corpus import SEED
 from training.optim import MuonAdamW
 from training.towers import CONFIG, text_tower
@@ -44,11 +44,11 @@ SCHEDULE = {
 
 
 def denoiser() -> UNet2DConditionModel:
-    """At fresh random weights: 8 x 8 latents of 12 channels, conditioning of the text tower's width."""
+    """At fresh random weights: 8 x 8 latents, conditioning of the text tower's width."""
     return UNet2DConditionModel(
         sample_size=8,
-        in_channels=12,
-        out_channels=12,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
         # attention where it is cheap: with it at 8 x 8, too, a step takes twice as long
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
@@ -133,27 +133,13 @@ def conditioning(tower: TextTower, texts: list[str]) -> Tensor:
     return tower.encode_ids(ids, full_context=True).conditioning.clone()
 
 
-def average_gradients(model: nn.Module) -> None:
-    """The mean of all processes' gradients, in each of them."""
-    if not dist.is_initialized():
-        return
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in gradients])
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
     parser.add_argument("--steps", type=int, default=6_000, help="steps of 128 latents")
     args = parser.parse_args()
-    if dist.is_torchelastic_launched():
-        dist.init_process_group("gloo")
-    rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    part = slice(rank * BATCH // ranks, (rank + 1) * BATCH // ranks)
+    rank, ranks = parallel.start()
+    part = parallel.part(BATCH, rank, ranks)
     torch.manual_seed(SEED)
     tower = text_tower().eval()
     tower.load_state_dict(torch.load(args.work / "text.pt", weights_only=True)["tower"])
@@ -176,7 +162,7 @@ def main() -> None:
         generator = torch.Generator().manual_seed(step * ranks + rank)
         loss = diffusion_loss(unet, scheduler, *data.batch(step, part), generator)
         loss.backward()
-        average_gradients(unet)
+        parallel.average_gradients(unet)
         optim.step(step / args.steps)
         averaged.update_parameters(unet)
         losses.append(loss.item())

@@ -4,7 +4,7 @@
 
 The autoencoder's `quant_conv` and `post_quant_conv` take up the latents' mean and deviation a channel, so that
 latents are standard normal a channel and the pipeline's scaling factor is 1. Writes `vae/` in diffusers' format
-and `latents.npy` (float16 `[N, 12, 8, 8]`).
+and `latents.npy` (float16 `[N, 24, 8, 8]`).
 """
 
 from __future__ import annotations

@@ -228,17 +228,21 @@ class Objective:
         return classification_loss(features, labels, concept, self.parent, self.settings.scale)
 
     def _diffusion(self, vectors: Tensor, slot: Slot, n: int, draws: torch.Generator) -> Tensor | None:
-        """One prompt a batch, so that the text tower runs once."""
         denoiser = self.problem.denoiser
         if not self.settings.lambda_sd or denoiser is None:
             return None
-        latents = denoiser.latents[_draw(len(denoiser.latents), n, draws)]
-        noise = torch.randn(latents.shape, generator=draws).to(latents)
-        steps = _draw(denoiser.scheduler.config.num_train_timesteps, n, draws).to(latents.device)
-        conditioning = slot.encode(self.tower, vectors, full_context=True).conditioning
-        return diffusion_loss(
-            denoiser.unet, denoiser.scheduler, latents, noise, steps, conditioning.expand(n, -1, -1)
-        )
+        return drawn_diffusion_loss(denoiser, self.tower, slot, vectors, n, draws)
+
+
+def drawn_diffusion_loss(
+    denoiser: Denoiser, tower: TextTower, slot: Slot, vectors: Tensor, n: int, draws: torch.Generator
+) -> Tensor:
+    """l_SD of a drawn batch of `n` latents under one prompt, so that the text tower runs once a step."""
+    latents = denoiser.latents[_draw(len(denoiser.latents), n, draws)]
+    noise = torch.randn(latents.shape, generator=draws).to(latents)
+    steps = _draw(denoiser.scheduler.config.num_train_timesteps, n, draws).to(latents.device)
+    conditioning = slot.encode(tower, vectors, full_context=True).conditioning.expand(n, -1, -1)
+    return diffusion_loss(denoiser.unet, denoiser.scheduler, latents, noise, steps, conditioning)
 
 
 def _labelled(concept: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:

@@ -64,17 +64,20 @@ class Slot:
         return len(self.before) + n_vectors + len(self.after)
 
     def fill(self, vectors: Tensor, full_context: bool = False) -> tuple[Tensor, Tensor]:
-        """Embeddings `[1, length or n_ctx, text_width]` and place of the end token `[1]`.
+        """Embeddings `[B, length or n_ctx, text_width]` and places of the end tokens `[B]`.
 
-        Vectors `[n, text_width]`, n >= 0; a generator wants the full context, padded with the end token.
+        Vectors `[B, n, text_width]`, or of one prompt `[n, text_width]`, n >= 0; a generator wants the full
+        context, padded with the end token.
         """
-        rows = torch.cat([self.before, vectors, self.after])
-        end = torch.tensor([len(rows) - 1], device=rows.device)
+        vectors = vectors if vectors.ndim == 3 else vectors[None]
+        n = len(vectors)
+        rows = torch.cat([self.before.expand(n, -1, -1), vectors, self.after.expand(n, -1, -1)], dim=1)
+        length = rows.shape[1]
         if full_context:
-            rows = torch.cat([rows, self.padding.expand(self.n_ctx - len(rows), -1)])
-        return rows[None], end
+            rows = torch.cat([rows, self.padding.expand(n, self.n_ctx - length, -1)], dim=1)
+        return rows, torch.full((n,), length - 1, device=rows.device)
 
     def encode(self, tower: TextTower, vectors: Tensor, full_context: bool = False) -> TextEncoding:
-        """The filled prompt through the tower; gradients flow to `vectors`."""
+        """The filled prompts through the tower; gradients flow to `vectors`."""
         encoding: TextEncoding = tower(*self.fill(vectors, full_context))
         return encoding

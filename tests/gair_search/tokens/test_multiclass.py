@@ -1,0 +1,38 @@
+"""MC-TI: tokens that tell their classes apart, without class names."""
+
+import pytest
+import torch
+
+from gair_search.clip import Clip
+from gair_search.tokens.learn import Settings
+from gair_search.tokens.multiclass import Classes, Classifier, class_features, learn_classes
+
+
+@pytest.fixture
+def classes(clip: Clip) -> Classes:
+    texts = ["a red dress", "a photo of a red dress", "a blue vase", "a photo of a blue vase"]
+    with torch.inference_mode():
+        features = torch.cat([clip.encode_plain(text) for text in texts]).clone()
+    table = clip.text_tower.tower.token_embedding.weight.detach()
+    first = table.mean(0).expand(2, 1, -1).clone()
+    return Classes(features, torch.tensor([0, 0, 1, 1]), first)
+
+
+def test_tokens_classify_their_own_images(clip: Clip, classes: Classes):
+    settings = Settings(learning_rate=5e-3, steps=15, scale=30.0, check_every=5).by("prompt tuning")
+    losses: list[tuple[int, float]] = []
+    vectors = learn_classes(classes, clip.text_tower, settings, on_step=lambda *told: losses.append(told))
+    assert [step for step, _ in losses] == [5, 10, 15]
+    assert losses[-1][1] < losses[0][1]
+    with torch.inference_mode():
+        classifier = Classifier(("a", "b"), class_features(clip.text_tower, vectors), 30.0)
+    assert classifier.classify(classes.features) == ["a", "a", "b", "b"]
+    assert torch.allclose(classifier.probabilities(classes.features).sum(1), torch.ones(4))
+    assert torch.equal(learn_classes(classes, clip.text_tower, settings), vectors)
+
+
+def test_equal_tokens_give_even_odds(clip: Clip, classes: Classes):
+    with torch.inference_mode():
+        classifier = Classifier(("a", "b"), class_features(clip.text_tower, classes.first), 30.0)
+    odds = classifier.probabilities(classes.features)
+    assert odds.flatten().tolist() == pytest.approx([0.5] * 8, abs=1e-5)
