@@ -8,8 +8,10 @@ import typer
 from gair_search.cli import common
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gair_search.tokens.learn import Losses
-    from gair_search.tokens.lessons import Lesson
+    from gair_search.tokens.lessons import Lesson, Lessons
 
 EXIT_SKIPPED = 3
 
@@ -30,11 +32,24 @@ class Preset(StrEnum):
 
 
 def learn(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the concept, as my-dress.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="What to call the concept, as my-dress.")
+    ] = None,
     photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTO...", help="3 to 5 photos of it, or a folder of them.")
-    ],
-    parent: Annotated[str, typer.Option("--parent", metavar="WORD", help="What it is a kind of, as dress.")],
+        list[Path] | None,
+        typer.Argument(metavar="PHOTO...", help="3 to 5 photos of it, or a folder of them."),
+    ] = None,
+    parent: Annotated[
+        str | None, typer.Option("--parent", metavar="WORD", help="What it is a kind of, as dress.")
+    ] = None,
+    multi: Annotated[
+        Path | None,
+        typer.Option(
+            "--multi",
+            metavar="FOLDER",
+            help="Learn several concepts together instead, one folder of photos each, so that they are told apart.",
+        ),
+    ] = None,
     attributes: Annotated[
         str | None,
         typer.Option(
@@ -87,33 +102,51 @@ def learn(
 
     Ctrl-C ends the learning early and keeps the best token so far.
     """
+    if (multi is None) == (name is None):
+        raise typer.BadParameter("expected NAME PHOTO... --parent WORD, or --multi FOLDER")
+    if multi is None and not (photos and parent):
+        raise typer.BadParameter(
+            "expected photos of the concept, and --parent: what it is a kind of, as dress"
+        )
     changes: dict[str, Any] = {"n_vectors": vectors, "steps": steps, "rank": rank}
     if not projection:
         changes["projection"] = False
+    how: dict[str, Any] = {
+        "method": None if method is None else method.value.replace("-", " "),
+        "paper": preset is Preset.paper,
+        "changes": {key: value for key, value in changes.items() if value is not None},
+        "seed": seed,
+        "overwrite": force,
+    }
+    outcome: "Lesson | Lessons"
     with common.open_engine(model, gallery, db, url, device, generator) as engine:
-        if not force:
-            engine.tokens.require_free(name)
-        with _progress(as_json) as on_look:
-            lesson = engine.learn(
-                name,
-                *photos,
-                parent=parent,
-                attributes=attributes,
-                negatives=negatives,
-                method=None if method is None else method.replace("-", " "),  # type: ignore[arg-type]
-                paper=preset is Preset.paper,
-                changes={key: value for key, value in changes.items() if value is not None},
-                seed=seed,
-                overwrite=force,
-                on_look=on_look,
-            )
-        file = engine.tokens.path(name)
-    _report(lesson, file, as_json)
-    if lesson.skipped:
+        with _Progress(as_json) as progress:
+            if multi is not None:
+                total = how["changes"].get("steps") or _steps(engine, preset)
+                outcome = engine.learn_together(
+                    multi, **how, on_step=lambda step, loss: progress.show(step, total, f"loss {loss:.4f}")
+                )
+            else:
+                outcome = engine.learn(
+                    name or "",
+                    *(photos or ()),
+                    parent=parent or "",
+                    attributes=attributes,
+                    negatives=negatives,
+                    on_look=progress.look,
+                    **how,
+                )
+        from gair_search.tokens.lessons import Lesson
+
+        if isinstance(outcome, Lesson):
+            _report(outcome, engine.tokens.path(outcome.token.name), as_json)
+        else:
+            _report_together(outcome, as_json)
+    if outcome.skipped:
         raise typer.Exit(EXIT_SKIPPED)
 
 
-class _progress:  # noqa: N801 - a context manager that reads as a function
+class _Progress:
     """A bar with both losses, on a terminal."""
 
     def __init__(self, quiet: bool) -> None:
@@ -131,17 +164,45 @@ class _progress:  # noqa: N801 - a context manager that reads as a function
         self._bar = Progress(*columns, console=console, disable=quiet or not console.is_terminal)
         self._task = self._bar.add_task("learn", total=None, losses="")
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> "_Progress":
         self._bar.start()
-        return self._look
+        return self
 
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def _look(self, look: "Losses") -> None:
+    def show(self, step: int, steps: int, losses: str) -> None:
+        self._bar.update(self._task, completed=step, total=steps, losses=losses)
+
+    def look(self, look: "Losses") -> None:
         shown = {"l_SD": look.diffusion, "l_CE": look.classification, "held out": look.held_out}
         losses = "  ".join(f"{name} {value:.4f}" for name, value in shown.items() if value is not None)
-        self._bar.update(self._task, completed=look.step, total=look.steps, losses=losses)
+        self.show(look.step, look.steps, losses)
+
+
+def _steps(engine: Any, preset: Preset) -> int:
+    """How many steps the settings ask for."""
+    from gair_search.tokens.learn import PAPER
+    from gair_search.tokens.lessons import settings_for
+
+    return PAPER.steps if preset is Preset.paper else settings_for(engine.spec).steps
+
+
+def _report_together(learned: "Lessons", as_json: bool) -> None:
+    names = [token.name for token in learned.tokens]
+    if as_json:
+        skipped = [{"path": str(path), "reason": reason} for path, reason in learned.skipped]
+        common.print_json({"concepts": names, "accuracy": learned.accuracy, "skipped": skipped})
+        return
+    _print_skipped(learned.skipped)
+    typer.echo(f"{len(names)} concepts are learned together: {', '.join(f'<{name}>' for name in names)}")
+    typer.echo(f"told apart: {learned.accuracy:.3f} of held-out views (chance is {1 / len(names):.3f})")
+    typer.echo(f"search with them: gair query 'a photo of a <{names[0]}>'")
+
+
+def _print_skipped(skipped: "Sequence[tuple[Path, str]]") -> None:
+    for path, reason in skipped:
+        typer.secho(f"  skipped {path}: {reason}", fg="yellow")
 
 
 def _report(lesson: "Lesson", file: Path, as_json: bool) -> None:
@@ -159,8 +220,7 @@ def _report(lesson: "Lesson", file: Path, as_json: bool) -> None:
         }
         common.print_json(facts)
         return
-    for path, reason in lesson.skipped:
-        typer.secho(f"  skipped {path}: {reason}", fg="yellow")
+    _print_skipped(lesson.skipped)
     stopped = " (stopped early)" if learned.stopped else ""
     typer.echo(
         f"<{token.name}> is learned by {token.facts['method']}: {len(token.vectors)} vectors, "

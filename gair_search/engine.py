@@ -24,7 +24,7 @@ from gair_search.image import SUFFIXES, load_pixels
 from gair_search.models import EmbedderId, ModelSpec
 from gair_search.prompt import parse
 from gair_search.tokens import facts
-from gair_search.tokens.custom_token import CustomToken
+from gair_search.tokens.custom_token import CustomToken, require_name
 from gair_search.tokens.store import TokenStore
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from gair_search.generator import Generator
     from gair_search.indexer.index import IndexReport
     from gair_search.tokens.learn import Losses, Method
-    from gair_search.tokens.lessons import Lesson
+    from gair_search.tokens.lessons import Lesson, Lessons
     from gair_search.visualize import GairResult, Visualizer
 
 
@@ -209,6 +209,7 @@ class Engine:
         from gair_search.tokens import lessons
         from gair_search.tokens.learn import PAPER
 
+        require_name(name)  # before anything is computed
         if not overwrite:
             self.tokens.require_free(name)
         words = adjectives.parse(attributes) if attributes else []
@@ -231,6 +232,55 @@ class Engine:
         )
         self.tokens.save(lesson.token, overwrite)
         return replace(lesson, skipped=tuple(skipped))
+
+    def learn_together(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        method: "Method | None" = None,
+        paper: bool = False,
+        changes: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        overwrite: bool = False,
+        on_step: Callable[[int, float], None] | None = None,
+    ) -> "Lessons":
+        """Learn the concepts of a folder together, one of its folders each, and store their tokens (MC-TI).
+
+        The outcome's `classifier` tells them apart: `classifier.classify(features)`.
+
+        Args:
+            folder: holds one folder of photos a concept, which is called as the folder.
+            others: as for `learn`.
+
+        Raises:
+            ConceptError: as `tokens.lessons.learn_together`; a name is taken or can't be one.
+            GeneratorError, ModelError.
+        """
+        from gair_search.tokens import lessons
+        from gair_search.tokens.learn import PAPER
+
+        inside = sorted(p for p in Path(folder).iterdir() if p.is_dir()) if Path(folder).is_dir() else []
+        concepts, skipped = {}, []
+        for own in inside:
+            require_name(own.name)
+            if not overwrite:
+                self.tokens.require_free(own.name)
+            concepts[own.name], left = lessons.load_images(lessons.image_files([own]))
+            skipped += left
+        generator = self._learning_generator(method)
+        settings = PAPER if paper else lessons.settings_for(self.spec)
+        learned = lessons.learn_together(
+            concepts,
+            self.clip,
+            settings=replace(settings, **(changes or {})),
+            method=method or ("joint" if generator else "prompt tuning"),
+            generator=generator,
+            seed=seed,
+            on_step=on_step,
+        )
+        for token in learned.tokens:
+            self.tokens.save(token, overwrite)
+        return replace(learned, skipped=tuple(skipped))
 
     def compile(
         self,

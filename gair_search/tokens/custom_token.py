@@ -26,6 +26,14 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def require_name(text: str) -> None:
+    """Raise ConceptError where a prompt can't hold `<text>`."""
+    if not is_name(text):
+        raise ConceptError(
+            f'"{text}" is no name for a concept: letters, digits, "_", "-" and "." only, as in my-dress'
+        )
+
+
 def model_name(embedder: str) -> str:
     """The name in an embedder's readable id, which its hashes follow in brackets."""
     return re.sub(r" \([^()]*, weights \w+, preprocessing \w+\)$", "", embedder)
@@ -59,10 +67,7 @@ class CustomToken:
 
     def __post_init__(self) -> None:
         """Raise ConceptError where the name or the vectors are not fit for a prompt."""
-        if not is_name(self.name):
-            raise ConceptError(
-                f'"{self.name}" is no name for a concept: letters, digits, "_", "-" and "." only, as in my-dress'
-            )
+        require_name(self.name)
         if self.vectors.ndim != 2 or not 1 <= len(self.vectors) <= MAX_VECTORS:
             raise ConceptError(
                 f"<{self.name}>: expected vectors [1..{MAX_VECTORS}, text_width], got {list(self.vectors.shape)}"

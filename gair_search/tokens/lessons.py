@@ -1,7 +1,7 @@
 """From photos to a custom token: everything frozen is computed once, then `learn.py` does the rest."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from gair_search.tokens.learn import (
     Settings,
     learn_vectors,
 )
+from gair_search.tokens.multiclass import Classes, Classifier, class_features, learn_classes
 from gair_search.tokens.prompts import CLASSIFICATION, Slot
 from gair_search.tokens.report import quality
 from gair_search.tokens.subspace import attribute_subspace
@@ -271,3 +272,88 @@ def _check_length(tower: Any, parent: str, settings: Settings) -> None:
             f"{settings.n_vectors} vectors and the parent take {longest} places of {tower.n_ctx}; "
             f"take fewer vectors or a shorter parent"
         )
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What came of learning several concepts together.
+
+    Attributes:
+        tokens: one a concept, fit to be stored.
+        classifier: tells the concepts apart.
+        accuracy: share of held-out views that it names rightly.
+        skipped: (path, reason) of images that could not be read.
+    """
+
+    tokens: tuple[CustomToken, ...]
+    classifier: Classifier
+    accuracy: float
+    skipped: tuple[tuple[Path, str], ...] = ()
+
+
+def learn_together(
+    concepts: Mapping[str, Sequence[Image.Image]],
+    clip: Clip,
+    *,
+    settings: Settings | None = None,
+    method: Method = "joint",
+    generator: "Generator | None" = None,
+    seed: int = 0,
+    on_step: Callable[[int, float], None] | None = None,
+) -> Lessons:
+    """Learn several concepts together (MC-TI, see `multiclass.py`); no names or parents of them are known.
+
+    Args:
+        concepts: name of a token -> its photos, RGB; two concepts or more.
+        clip, settings, method, generator, seed: as for `learn_token`; there is no subspace, since no parent says
+            which attributes suit.
+        on_step: as for `learn_classes`.
+
+    Raises:
+        ConceptError: fewer than two concepts, one without photos; the method needs a generator.
+    """
+    settings = (settings or settings_for(clip.spec)).by(method)
+    if len(concepts) < 2:
+        raise ConceptError(
+            f"{len(concepts)} concept: telling concepts apart takes two or more, one folder each"
+        )
+    for name, images in concepts.items():
+        _check(name, images, "thing", settings, generator)
+    tower = clip.text_tower
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        seen = [
+            [*images, *(v for i in images for v in views(i, settings.views))] for images in concepts.values()
+        ]
+        held = [[view for image in images for view in views(image, 2)] for images in concepts.values()]
+    features, labels = _of_classes(seen, clip)
+    start = attributes.average_embeddings(tower, attributes.vocabulary()).mean(0)
+    classes = Classes(
+        features,
+        labels,
+        start.expand(len(concepts), settings.n_vectors, -1).clone(),
+        denoisers=[_denoiser(images, generator) for images in concepts.values()]
+        if generator and settings.lambda_sd
+        else (),
+    )
+    vectors = learn_classes(classes, tower, settings, seed, on_step)
+    with torch.inference_mode():
+        classifier = Classifier(tuple(concepts), class_features(tower, vectors).clone(), settings.scale)
+    unseen, truth = _of_classes(held, clip)
+    accuracy = float((classifier.probabilities(unseen).argmax(1) == truth).float().mean())
+    said = {"method": f"MC-TI, {method}", "settings": json.dumps(asdict(settings)), "seed": str(seed)}
+    said["learned_at"] = datetime.now(UTC).isoformat(timespec="seconds")
+    tokens = []
+    for i, (name, images) in enumerate(concepts.items()):
+        mean = features[labels == i][: len(images)].mean(0).cpu().numpy()
+        own = {**said, facts.CONCEPT_FEATURES: facts.pack(mean), "n_images": str(len(images))}
+        rows = vectors[i].float().cpu().numpy()
+        tokens.append(CustomToken(name, rows, tower.table_hash, str(clip.embedder_id), "", own))
+    return Lessons(tuple(tokens), classifier, accuracy)
+
+
+def _of_classes(images: Sequence[Sequence[Image.Image]], clip: Clip) -> tuple[Tensor, Tensor]:
+    """Features `[N, embed_dim]` and labels `[N]` of classes' images."""
+    features = torch.cat([image_features(own, clip) for own in images]).to(clip.device)
+    labels = torch.cat([torch.full((len(own),), i) for i, own in enumerate(images)]).to(clip.device)
+    return features, labels

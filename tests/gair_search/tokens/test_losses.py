@@ -73,7 +73,11 @@ def test_diffusion_loss_is_diffusers_own(kind):
     steps, told = torch.tensor([0, 400, 999]), torch.randn(3, 5, 16)
     # diffusers' examples/textual_inversion, the step's loss
     predicted = unet(scheduler.add_noise(latents, noise, steps), steps, told).sample
-    target = {"epsilon": noise, "v_prediction": scheduler.get_velocity(latents, noise, steps), "sample": latents}
+    target = {
+        "epsilon": noise,
+        "v_prediction": scheduler.get_velocity(latents, noise, steps),
+        "sample": latents,
+    }
     expected = torch.nn.functional.mse_loss(predicted.float(), target[kind].float(), reduction="mean")
     assert torch.equal(diffusion_loss(unet, scheduler, latents, noise, steps, told), expected)
 
