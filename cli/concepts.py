@@ -22,6 +22,9 @@ class Format(StrEnum):
     webui = "webui"
 
 
+_NOT_READ = frozenset({"text_tower_assumed", "concept_features", "quality", "settings"})
+"""Facts that `show` tells in other words, or only with --json."""
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `gair concepts list` shows it.")]
 
 
@@ -258,11 +261,12 @@ def _print_facts(facts: dict[str, Any]) -> None:
         "model": facts["embedder"] or "-",
         "text tower": f"{facts['text_tower'] or '-'}{assumed}",
         "file": facts["file"],
-        **{key: value for key, value in sorted(facts["facts"].items()) if key != "text_tower_assumed"},
+        **{key: value for key, value in sorted(facts["facts"].items()) if key not in _NOT_READ},
     }
     width = max(len(_plain(key)) for key in rows)
     for key, value in rows.items():
         typer.echo(f"{_plain(key):<{width}}  {_plain(value)}")
+    common.print_quality(facts["quality"])
     if facts["nearest_words"] is None:
         typer.echo(f"\nnearest words: not known here; {_plain(facts['nearest_words_missing'])}")
         return

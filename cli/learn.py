@@ -118,31 +118,29 @@ def learn(
         "seed": seed,
         "overwrite": force,
     }
-    outcome: "Lesson | Lessons"
-    with common.open_engine(model, gallery, db, url, device, generator) as engine:
-        with _Progress(as_json) as progress:
-            if multi is not None:
-                total = how["changes"].get("steps") or _steps(engine, preset)
-                outcome = engine.learn_together(
-                    multi, **how, on_step=lambda step, loss: progress.show(step, total, f"loss {loss:.4f}")
-                )
-            else:
-                outcome = engine.learn(
-                    name or "",
-                    *(photos or ()),
-                    parent=parent or "",
-                    attributes=attributes,
-                    negatives=negatives,
-                    on_look=progress.look,
-                    **how,
-                )
-        from gair_search.tokens.lessons import Lesson
-
-        if isinstance(outcome, Lesson):
-            _report(outcome, engine.tokens.path(outcome.token.name), as_json)
+    with common.open_engine(model, gallery, db, url, device, generator) as engine, _Progress(as_json) as bar:
+        if multi is not None:
+            total = how["changes"].get("steps") or _steps(engine, preset)
+            together = engine.learn_together(
+                multi, **how, on_step=lambda step, loss: bar.show(step, total, f"loss {loss:.4f}")
+            )
         else:
-            _report_together(outcome, as_json)
-    if outcome.skipped:
+            lesson = engine.learn(
+                name or "",
+                *(photos or ()),
+                parent=parent or "",
+                attributes=attributes,
+                negatives=negatives,
+                on_look=bar.look,
+                **how,
+            )
+    if multi is not None:
+        _report_together(together, as_json)
+        skipped = together.skipped
+    else:
+        _report(lesson, engine.tokens.path(lesson.token.name), as_json)
+        skipped = lesson.skipped
+    if skipped:
         raise typer.Exit(EXIT_SKIPPED)
 
 
