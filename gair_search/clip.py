@@ -24,6 +24,9 @@ from gair_search.reweighting import PAPER_START_FRACTION, causal_mask, reweighte
 
 M = TypeVar("M", bound=nn.Module)
 
+LOGIT_SCALE = 100.0
+"""1 / temperature of CLIP's similarities (Radford et al. 2021), where a checkpoint doesn't say."""
+
 
 @dataclass(frozen=True)
 class TextEncoding:
@@ -45,11 +48,21 @@ class TextTower(nn.Module):
     replaces embeddings only, so no placeholder id can hijack the pooling.
     """
 
-    def __init__(self, tower: Any, tokenizer: Any, start_fraction: float = PAPER_START_FRACTION) -> None:
-        """Wrap `tower`, an open_clip `TextTransformer`; `tokenizer` is open_clip's `SimpleTokenizer`."""
+    def __init__(
+        self,
+        tower: Any,
+        tokenizer: Any,
+        start_fraction: float = PAPER_START_FRACTION,
+        logit_scale: float = LOGIT_SCALE,
+    ) -> None:
+        """Wrap `tower`, an open_clip `TextTransformer`; `tokenizer` is open_clip's `SimpleTokenizer`.
+
+        `logit_scale` is what the model was trained to multiply cosine similarities with: 1 / temperature.
+        """
         super().__init__()
         self.tower = tower
         self.tokenizer = tokenizer
+        self.logit_scale = logit_scale
         self.start_block = start_block(len(tower.transformer.resblocks), start_fraction)
 
     @property
@@ -97,16 +110,44 @@ class TextTower(nn.Module):
             features `[B, embed_dim]` and conditioning `[B, n_ctx, text_width]`; gradients flow to
             `embeddings` and `token_weights`.
         """
-        tower = self.tower
+        return self.after_start_block(self.before_start_block(embeddings), end, token_weights)
+
+    def before_start_block(self, embeddings: Tensor) -> Tensor:
+        """The first half of `forward`, which no token weight reaches.
+
+        Args:
+            embeddings: as for `forward`.
+
+        Returns:
+            hidden states `[B, n_ctx, text_width]` in front of the block `self.start_block`.
+        """
         n_ctx = embeddings.shape[1]
         mask = causal_mask(n_ctx, embeddings.device)
-        weighted = None
+        x: Tensor = embeddings + self.tower.positional_embedding[:n_ctx]
+        for block in self.tower.transformer.resblocks[: self.start_block]:
+            x = block(x, attn_mask=mask)
+        return x
+
+    def after_start_block(
+        self, hidden: Tensor, end: Tensor, token_weights: Tensor | None = None
+    ) -> TextEncoding:
+        """The second half of `forward`, from the hidden states of `before_start_block` on.
+
+        Args:
+            hidden: `[B, n_ctx, text_width]`.
+            end, token_weights: as for `forward`.
+
+        Returns:
+            as `forward`; gradients flow to `hidden` and `token_weights`.
+        """
+        tower = self.tower
+        mask = causal_mask(hidden.shape[1], hidden.device)
         if token_weights is not None:
             # attention takes one mask a head: [B * heads, n_ctx, n_ctx]
-            weighted = reweighted_mask(mask, token_weights).repeat_interleave(tower.heads, dim=0)
-        x = embeddings + tower.positional_embedding[:n_ctx]
-        for i, block in enumerate(tower.transformer.resblocks):
-            x = block(x, attn_mask=mask if weighted is None or i < self.start_block else weighted)
+            mask = reweighted_mask(mask, token_weights).repeat_interleave(tower.heads, dim=0)
+        x = hidden
+        for block in tower.transformer.resblocks[self.start_block :]:
+            x = block(x, attn_mask=mask)
         conditioning = tower.ln_final(x)
         pooled = conditioning[torch.arange(len(end), device=end.device), end]
         projection = tower.text_projection
@@ -366,11 +407,14 @@ def _load_text(spec: ModelSpec, start_fraction: float) -> TextTower | _PlainText
     try:
         with torch.device("meta"):
             tower = open_clip.model._build_text_tower(spec.embed_dim, dict(text), quick_gelu)
-        tower.load_state_dict(_text_state(spec), strict=True, assign=True)
+        state = _text_state(spec)
+        log_scale = state.pop("logit_scale", None)
+        tower.load_state_dict(state, strict=True, assign=True)
     except Exception as error:
         raise _misfit(spec, error) from error
     tower.attn_mask = None  # built on meta, and we pass our own
-    return TextTower(tower, tokenizer, start_fraction)
+    scale = LOGIT_SCALE if log_scale is None else float(log_scale.float().exp())
+    return TextTower(tower, tokenizer, start_fraction, scale)
 
 
 def _tokenizer(spec: ModelSpec) -> Any:
@@ -397,7 +441,7 @@ def _offline() -> Iterator[None]:
 
 
 def _text_state(spec: ModelSpec) -> dict[str, Tensor]:
-    """The text tower's tensors out of a checkpoint, in `TextTransformer`'s own names."""
+    """The text tower's tensors out of a checkpoint, in `TextTransformer`'s own names, and `logit_scale`."""
     from safetensors import safe_open
 
     if spec.weights.suffix == ".safetensors":
@@ -408,7 +452,7 @@ def _text_state(spec: ModelSpec) -> dict[str, Tensor]:
 
         state = load_state_dict(str(spec.weights), weights_only=True)
     state = {key.removeprefix("module.").removeprefix("text."): value for key, value in state.items()}
-    return {k: v for k, v in state.items() if not k.startswith(("visual.", "logit_"))}
+    return {k: v for k, v in state.items() if not k.startswith(("visual.", "logit_bias"))}
 
 
 def _misfit(spec: ModelSpec, error: Exception) -> ModelError:

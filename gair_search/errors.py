@@ -37,6 +37,10 @@ class GairWarning(UserWarning):
     """What a user should know of a search that was answered all the same."""
 
 
+class TokenWeightError(GairError):
+    """Learned token weights are damaged, or were learned with another text tower."""
+
+
 class FilterError(GairError):
     """A `--where` expression can't be read."""
 

@@ -131,6 +131,11 @@ def parse(prompt: str) -> list[Span]:
     return _spans(prompt, pieces)
 
 
+def escape(text: str) -> str:
+    """Text as a prompt that means just its characters."""
+    return "".join(f"\\{char}" if char in _ESCAPABLE else char for char in text)
+
+
 def _refuse_generator_syntax(prompt: str) -> None:
     """Raise on web-UI syntax that steers a sampler over time and so has no meaning in one query vector."""
     masked = re.sub(r"\\.", "..", prompt)

@@ -14,6 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 from gair_search import models
 from gair_search.clip import Clip, TextTower
 from gair_search.errors import ModelError, PromptError
+from gair_search.reweighting import causal_mask, reweighted_mask
 
 PROMPTS = ["a photo of a dog", "x", "a red dress on a brick wall, in the snow", " ".join(["word"] * 75)]
 
@@ -293,3 +294,25 @@ def test_a_pickle_that_runs_code_is_never_run(tmp_path: Path) -> None:
 def test_importing_the_package_is_light() -> None:
     code = "import sys, gair_search; assert not {'torch', 'open_clip', 'qdrant_client'} & set(sys.modules)"
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_tower_is_its_two_halves_bit_for_bit(tower: TextTower, weighted: bool) -> None:
+    """`forward` equals one pass through all blocks, and the halves around `start_block` equal `forward`."""
+    torch.manual_seed(0)
+    embeddings, end = torch.randn(2, 9, tower.width), torch.tensor([8, 4])
+    weights = torch.rand(2, 9) if weighted else None
+    mask = causal_mask(9)
+    x = embeddings + tower.tower.positional_embedding[:9]
+    for i, block in enumerate(tower.tower.transformer.resblocks):
+        later = weights is not None and i >= tower.start_block
+        x = block(x, attn_mask=reweighted_mask(mask, weights).repeat_interleave(4, 0) if later else mask)
+    encoding = tower(embeddings, end, weights)
+    assert torch.equal(encoding.conditioning, tower.tower.ln_final(x))
+    halves = tower.after_start_block(tower.before_start_block(embeddings), end, weights)
+    assert torch.equal(halves.features, encoding.features)
+    assert torch.equal(halves.conditioning, encoding.conditioning)
+
+
+def test_the_temperature_is_the_checkpoints(tower: TextTower, reference: open_clip.CLIP) -> None:
+    assert tower.logit_scale == pytest.approx(float(reference.logit_scale.detach().exp()), rel=1e-6)
