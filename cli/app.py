@@ -5,7 +5,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from gair_search.cli import concepts, index, learn, models, query, similar, status, visualize
+from gair_search.cli import concepts, explain, index, learn, models, query, similar, status, visualize
 
 from gair_search import __version__
 from gair_search.errors import GairError
@@ -26,6 +26,7 @@ app.command()(learn.learn)
 app.command()(query.query)
 app.command()(similar.similar)
 app.command()(visualize.visualize)
+app.command()(explain.explain)
 app.command()(status.status)
 app.add_typer(models.app, name="models")
 app.add_typer(concepts.app, name="concepts")

@@ -13,12 +13,20 @@ import typer
 from gair_search.errors import GairError, PromptError
 
 if TYPE_CHECKING:
+    from gair_search.indexer.scan import Skipped
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from gair_search.compiler import Query
     from gair_search.engine import Engine
     from gair_search.gair import GairOptions
     from gair_search.gallery import Hit
     from gair_search.visualize import GairResult
 
 N = TypeVar("N", int, float)
+
+EXIT_SKIPPED = 3
+_SHOWN = 20
 
 Model = Annotated[
     str | None,
@@ -166,7 +174,6 @@ def print_json(content: dict[str, Any]) -> None:
 
 def print_hits(hits: "list[Hit]") -> None:
     """Hits as a table for people; as lines of rank, score and path with tabs between them for a pipe."""
-    from rich.console import Console
     from rich.table import Table
 
     if not hits:
@@ -182,7 +189,7 @@ def print_hits(hits: "list[Hit]") -> None:
     table.add_column("path", overflow="fold")
     for hit in hits:
         table.add_row(str(hit.rank), f"{hit.score:.3f}", hit.path)
-    Console(markup=False, highlight=False, emoji=False).print(table)
+    console().print(table)
 
 
 def print_quality(found: dict[str, float] | None) -> None:
@@ -262,3 +269,53 @@ def _numbers(text: str, kind: type[N], example: str) -> tuple[N, ...]:
 def words(text: str | None) -> list[str]:
     """What stands between commas."""
     return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def console() -> "Console":
+    """Standard output for people; text is shown as it is."""
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def progress(as_json: bool) -> "Progress":
+    """Progress bars on standard error, where a person looks on; a task has a field `note`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    shown = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+        console=shown,
+        disable=as_json or not shown.is_terminal,
+    )
+
+
+def print_skipped(skipped: "list[Skipped]") -> None:
+    """Files that were passed over, with the reasons."""
+    for one in skipped[:_SHOWN]:
+        typer.secho(f"  skipped {one.path}: {one.reason}", fg="yellow")
+    if len(skipped) > _SHOWN:
+        typer.echo(f"  and {len(skipped) - _SHOWN} more; --json lists them all")
+
+
+def print_explanation(compiled: "Query") -> None:
+    """Each token, its weight and its piece of the prompt."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("token", "weight", "from"):
+        table.add_column(column, justify="right" if column == "weight" else "left")
+    for token in compiled.tokens:
+        piece = compiled.prompt[token.start : token.end].strip()
+        style = "bold" if token.weight > 1 else "dim" if token.weight < 1 else ""
+        table.add_row(token.text, f"{token.weight:.2f}", piece, style=style)
+    out = console()
+    out.print(table)
+    for factor, what in compiled.terms[1:]:
+        out.print(f"{factor:+.2f} x {what}")
+    out.print()

@@ -9,9 +9,6 @@ from gair_search.cli import common
 if TYPE_CHECKING:
     from gair_search.indexer.index import IndexReport
 
-EXIT_SKIPPED = 3
-_SHOWN = 20
-
 
 def index(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders, or single images.")],
@@ -44,28 +41,17 @@ def index(
     Only new and changed files are read; renamed and duplicate ones reuse their vectors. It can be stopped
     at any moment and goes on where it was.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from gair_search.gallery import GalleryOptions
 
     options = GalleryOptions(shards, replication, hnsw_m, hnsw_ef_construct, quantization, on_disk)
     with common.open_engine(model, gallery, db, url, device) as engine:
-        columns = (
-            TextColumn("indexing"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-        )
-        console = Console(stderr=True)
-        with Progress(*columns, console=console, disable=as_json or not console.is_terminal) as progress:
-            task = progress.add_task("index", total=None, rate="")
+        with common.progress(as_json) as progress:
+            task = progress.add_task("indexing", total=None, note="")
 
             def advance(done: int, total: int) -> None:
                 speed = progress.tasks[0].speed
                 progress.update(
-                    task, completed=done, total=total, rate=f"{speed:.1f} images/s" if speed else ""
+                    task, completed=done, total=total, note=f"{speed:.1f} images/s" if speed else ""
                 )
 
             report = engine.index(
@@ -82,7 +68,7 @@ def index(
     else:
         _print_report(report, name, device)
     if report.skipped:
-        raise typer.Exit(EXIT_SKIPPED)
+        raise typer.Exit(common.EXIT_SKIPPED)
 
 
 def _print_report(report: "IndexReport", gallery: str, device: str | None) -> None:
@@ -98,10 +84,7 @@ def _print_report(report: "IndexReport", gallery: str, device: str | None) -> No
     done = ", ".join(f"{n} {what}" for what, n in counts.items() if n) or "nothing to do"
     where = f" on {device}" if device else ""
     typer.echo(f"{report.found} images found: {done} ({report.seconds:.1f} s{where})")
-    for skipped in report.skipped[:_SHOWN]:
-        typer.secho(f"  skipped {skipped.path}: {skipped.reason}", fg="yellow")
-    if len(report.skipped) > _SHOWN:
-        typer.echo(f"  and {len(report.skipped) - _SHOWN} more; --json lists them all")
+    common.print_skipped(report.skipped)
     if report.gone:
         typer.echo(f"{report.gone} images in the gallery have no file any more; --prune drops them")
     typer.echo(f"the gallery at {gallery} holds {report.total} images")

@@ -1,7 +1,8 @@
-"""Hits as one self-contained HTML page, pictures included."""
+"""Self-contained HTML pages, pictures included: the hits of a search, and prompts shaded by token weight."""
 
 import base64
 import io
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,15 @@ from gair_search.image import thumbnails
 from gair_search.paths import write_atomically
 
 if TYPE_CHECKING:
+    from gair_search.cli.shading import ShadedGroup
+
     from gair_search.compiler import Query
     from gair_search.gallery import Hit
     from gair_search.visualize import GairResult
 
 THUMBNAIL_SIDE = 360
+_SMALL_SIDE = 168
+_PICTURES = 4
 
 
 def write_page(
@@ -33,17 +38,10 @@ def write_page(
     Raises:
         GairError: the file can't be written.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("gair_search.cli", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     pictures = [_inline(data) for data in thumbnails([Path(hit.path) for hit in hits], THUMBNAIL_SIDE)]
     asked = _inline(next(thumbnails([image], THUMBNAIL_SIDE))) if image else None
-    page = environment.get_template("page.html.j2").render(
+    page = _render(
+        "page.html.j2",
         title=query.prompt if query else f"like {image}",
         query=query,
         spans=_spans(query) if query else [],
@@ -55,8 +53,42 @@ def write_page(
         best=max((hit.score for hit in hits), default=1.0),
         model=model,
         gallery=gallery,
-        written=datetime.now().strftime("%Y-%m-%d %H:%M"),
     )
+    _write(file, page)
+
+
+def write_explanation(file: Path, title: str, lines: Sequence[str], groups: "Sequence[ShadedGroup]") -> None:
+    """Write the page of prompts shaded by token weight, by class. Raises GairError, as `write_page`."""
+    shown = [
+        {
+            "name": group.name,
+            "images": len(group.images),
+            "prompts": group.prompts,
+            "pictures": [
+                _inline(data) for data in thumbnails([Path(p) for p in group.images[:_PICTURES]], _SMALL_SIDE)
+            ],
+        }
+        for group in groups
+    ]
+    _write(file, _render("explain.html.j2", title=title, lines=lines, groups=shown))
+
+
+def _render(template: str, **values: Any) -> str:
+    """A page from its template."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gair_search.cli", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    written = datetime.now().strftime("%Y-%m-%d %H:%M")
+    return environment.get_template(template).render(written=written, **values)
+
+
+def _write(file: Path, page: str) -> None:
+    """Write a page. Raises GairError where that can't be."""
     if not file.absolute().parent.is_dir():
         raise GairError(f"the page can't be written to {file}: there is no folder {file.absolute().parent}")
     target = file.resolve()  # what a link points to is written, not the link

@@ -8,7 +8,6 @@ from gair_search.cli import common
 from gair_search.errors import GairError
 
 if TYPE_CHECKING:
-    from gair_search.compiler import Query
     from gair_search.visualize import GairResult
 
 
@@ -142,26 +141,7 @@ def query(
     if failed:
         common.note(failed)
     if explain:
-        _explain(compiled)
+        common.print_explanation(compiled)
     common.print_hits(hits)
     if html:
         typer.echo(f"page: {html}")
-
-
-def _explain(compiled: "Query") -> None:
-    """Each token, its weight and its piece of the prompt."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("token", "weight", "from"):
-        table.add_column(column, justify="right" if column == "weight" else "left")
-    for token in compiled.tokens:
-        piece = compiled.prompt[token.start : token.end].strip()
-        style = "bold" if token.weight > 1 else "dim" if token.weight < 1 else ""
-        table.add_row(token.text, f"{token.weight:.2f}", piece, style=style)
-    console = Console(markup=False, highlight=False, emoji=False)
-    console.print(table)
-    for factor, what in compiled.terms[1:]:
-        console.print(f"{factor:+.2f} x {what}")
-    console.print()

@@ -1,7 +1,7 @@
 """`Engine`: the facade that search backends embed. It prints nothing and raises typed errors.
 
 The facade stands above the rooms: it is the one module of `gair_search/` that may reach for the indexer
-(when `index` is called, and no sooner).
+(when `index` or `explain` is called, and no sooner).
 """
 
 import os
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from gair_search.compiler import Query, Token
     from gair_search.gair import GairOptions
     from gair_search.generator import Generator
+    from gair_search.indexer.explain import ExplainReport
     from gair_search.indexer.index import IndexReport
+    from gair_search.token_weights import Preset
     from gair_search.tokens.learn import Losses, Method
     from gair_search.tokens.lessons import Lesson, Lessons
     from gair_search.visualize import GairResult, Visualizer
@@ -508,6 +510,45 @@ class Engine:
         hits = self.gallery.search(self._image_features(path), k + 1, conditions, min_score)
         others = [hit for hit in hits if os.path.realpath(hit.path) != os.path.realpath(path)][:k]
         return [Hit(rank, h.score, h.path, h.id, h.payload) for rank, h in enumerate(others, start=1)]
+
+    def explain(
+        self,
+        folder: str | os.PathLike[str],
+        prompts: Mapping[str, Sequence[str]] | None = None,
+        *,
+        templates: Sequence[str] = (),
+        preset: "Preset | None" = None,
+        seed: int = 0,
+        batch_size: int = 32,
+        workers: int | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+        on_epoch: Callable[[int, int, float], None] | None = None,
+    ) -> "ExplainReport":
+        """Learn which words tell the images of each class from the others; see `indexer.explain.explain_folder`.
+
+        How one prompt is read is in `compile(prompt).explanation()`. The gallery is not used.
+
+        Args:
+            folder: holds one folder of images a class.
+            prompts: plain texts by class; templates: with `{}` for the name of a class that has none there,
+                `a photo of a {}` unless given.
+            preset: the paper's unless given.
+        """
+        from gair_search.indexer.explain import TEMPLATE, explain_folder
+        from gair_search.token_weights import PAPER
+
+        return explain_folder(
+            Path(folder),
+            self.clip,
+            prompts,
+            templates=templates or (TEMPLATE,),
+            preset=preset or PAPER,
+            seed=seed,
+            batch_size=batch_size,
+            workers=workers,
+            on_progress=on_progress,
+            on_epoch=on_epoch,
+        )
 
     def status(self) -> dict[str, Any]:
         """Model, gallery, embedder and counts, as JSON values; loads no tower."""

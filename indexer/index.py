@@ -1,7 +1,6 @@
 """The pipeline: scan -> plan -> load (workers) -> embed in batches -> store."""
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from gair_search.indexer.fingerprint import point_id
-from gair_search.indexer.load import FEW, Loaded, load_files
+from gair_search.indexer.load import Loaded, decoding_processes, load_files
 from gair_search.indexer.scan import Skipped, scan
 from gair_search.indexer.sync import gone, moved, plan
 from numpy.typing import NDArray
@@ -109,7 +108,7 @@ def index_folders(
     report = IndexReport(len(found.files), todo.unchanged, skipped=found.skipped, other=found.other)
     run = _Run(encode, gallery, stored, report)
     if workers is None:
-        workers = 0 if len(todo.todo) < FEW else min(8, max(1, (os.cpu_count() or 2) - 1))
+        workers = decoding_processes(len(todo.todo))
     loaded = load_files(
         todo.todo, spec.preprocessing, frozenset(run.known), workers, ahead=2 * batch_size + workers
     )

@@ -54,6 +54,11 @@ class Loaded:
 Load = Callable[[ScannedFile, Preprocessing, frozenset[str]], Loaded | Skipped]
 
 
+def decoding_processes(files: int) -> int:
+    """How many processes to decode so many files with: one less than there are cores, 0 for a handful."""
+    return 0 if files < FEW else min(8, max(1, (os.cpu_count() or 2) - 1))
+
+
 def load_file(file: ScannedFile, preprocessing: Preprocessing, known: frozenset[str]) -> Loaded | Skipped:
     """Read one file; decode it unless its content hash is among the `known`. Never raises on a bad file."""
     try:

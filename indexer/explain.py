@@ -1,0 +1,248 @@
+"""A folder of images a class -> learned token weights: scan -> load (workers) -> embed -> learn."""
+
+import contextlib
+import difflib
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gair_search.indexer.index import BATCH_SIZE, OnProgress
+from gair_search.indexer.load import decoding_processes, load_files
+from gair_search.indexer.scan import ScannedFile, Skipped, scan
+from numpy.typing import NDArray
+
+from gair_search.clip import Clip
+from gair_search.errors import GairError
+from gair_search.image import SUFFIXES
+from gair_search.token_weights import (
+    PAPER,
+    OnEpoch,
+    Preset,
+    TokenWeights,
+    class_prompts,
+    learn,
+    read_out,
+)
+
+TEMPLATE = "a photo of a {}"
+
+
+@dataclass
+class ExplainReport:
+    """What was learned from labelled images, and how it went.
+
+    Attributes:
+        weights: prompts of the classes with their token weights.
+        images: paths of the images learned from, by class.
+        accuracy_before: share of these images that the plain prompts classify rightly. accuracy: that the
+            weighted prompts do; of the images learned from, so not what other images would give.
+        losses: mean loss of each epoch.
+        skipped: what was passed over, and why.
+        seconds: wall time.
+    """
+
+    weights: TokenWeights
+    images: dict[str, list[str]]
+    accuracy_before: float
+    accuracy: float
+    losses: list[float]
+    skipped: list[Skipped] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; `TokenWeights.load` reads them, too."""
+        return {
+            **self.weights.to_json(),
+            "images": {name: len(paths) for name, paths in self.images.items()},
+            "accuracy_before": self.accuracy_before,
+            "accuracy": self.accuracy,
+            "losses": self.losses,
+            "skipped": [{"path": s.path, "reason": s.reason} for s in self.skipped],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def explain_folder(
+    folder: Path,
+    clip: Clip,
+    prompts: Mapping[str, Sequence[str]] | None = None,
+    *,
+    templates: Sequence[str] = (TEMPLATE,),
+    preset: Preset = PAPER,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+    workers: int | None = None,
+    on_progress: OnProgress | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> ExplainReport:
+    """Learn which words of its prompts tell each class of images from the others.
+
+    Args:
+        folder: holds one folder of images a class; `_` and `-` in a folder's name are blanks of the class's.
+        clip: the model.
+        prompts: plain texts by class, as the class or its folder is called; by default the templates.
+        templates: texts with `{}` for the name of the class, for classes without prompts of their own.
+        preset: how to learn.
+        seed: of the order of the images.
+        batch_size, workers, on_progress: as for `index_folders`.
+        on_epoch: see `token_weights.OnEpoch`.
+
+    Raises:
+        GairError: the folder holds no two classes with images, or the prompts don't fit them.
+        PromptError: a prompt is empty or too long.
+        ModelError: the model's text tower takes no token weights.
+    """
+    began = time.perf_counter()
+    files, skipped = _files_by_class(folder)
+    texts = _texts(files, prompts or {}, templates)
+    tower = clip.text_tower
+    class_prompts(list(texts.values()), tower)  # a prompt that is too long is told before images are read
+    images, features, broken = _embed(files, clip, batch_size, workers, on_progress)
+    skipped += broken
+    for name in [name for name in texts if name not in images]:
+        skipped.append(Skipped(name, "none of its images can be read: the class is left out"))
+        del texts[name]
+    encoded = class_prompts(list(texts.values()), tower)
+    names = list(texts)
+    labels = np.repeat(np.arange(len(names)), [len(images[name]) for name in names])
+    log_weights, losses = learn(
+        encoded, torch.from_numpy(features), torch.from_numpy(labels), tower, preset, seed, on_epoch
+    )
+    facts = {
+        "learning_rate": preset.learning_rate,
+        "epochs": len(losses),
+        "batch_size": preset.batch_size,
+        "whole_words": preset.whole_words,
+        "seed": seed,
+        "start_block": tower.start_block,
+    }
+    plain, weights = (
+        read_out(log, encoded, tower, names, str(clip.embedder_id), facts)
+        for log in (torch.zeros_like(log_weights), log_weights)
+    )
+    before, after = (float((w.classify(features) == labels).mean()) for w in (plain, weights))
+    return ExplainReport(weights, images, before, after, losses, skipped, time.perf_counter() - began)
+
+
+def class_name(folder: str) -> str:
+    """`pink_sunglasses` -> `pink sunglasses`."""
+    return " ".join(folder.replace("_", " ").replace("-", " ").split()) or folder
+
+
+def read_prompts(file: Path) -> dict[str, list[str]]:
+    """A JSON file `{class: [prompts]}`, or with a single prompt in place of a list.
+
+    Raises:
+        GairError: it can't be read, or holds something else.
+    """
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise GairError(f"{file} can't be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise GairError(f"{file} is no JSON: {error}") from error
+    listed = (
+        {k: [v] if isinstance(v, str) else v for k, v in content.items()} if isinstance(content, dict) else {}
+    )
+    if not listed or not all(
+        isinstance(own, list) and own and all(isinstance(text, str) for text in own)
+        for own in listed.values()
+    ):
+        raise GairError(
+            f'{file}: expected prompts by class, as {{"dress": ["a red dress", "a gown"], "hat": ["a sun hat"]}}'
+        )
+    return listed
+
+
+def _files_by_class(folder: Path) -> tuple[dict[str, list[ScannedFile]], list[Skipped]]:
+    """The image files of each class, by the class's name; and what was passed over.
+
+    Raises:
+        GairError: there are no two folders with images, or two for one class.
+    """
+    if not folder.is_dir():
+        raise GairError(f"{folder} is no folder; expected one that holds a folder of images for each class")
+    files: dict[str, list[ScannedFile]] = {}
+    skipped: list[Skipped] = []
+    for own in sorted(path for path in folder.iterdir() if path.name[0] != "."):
+        if not own.is_dir():
+            if own.suffix.lower() in SUFFIXES:
+                skipped.append(Skipped(str(own), "it is in no folder of a class"))
+            continue
+        found = scan([own])
+        skipped += found.skipped
+        name = class_name(own.name)
+        if name in files:
+            raise GairError(f'{folder} holds two folders for the class "{name}"; put their images into one')
+        if found.files:
+            files[name] = found.files
+        else:
+            skipped.append(Skipped(str(own), "no image is in it: the class is left out"))
+    if len(files) < 2:
+        raise GairError(
+            f"{folder} holds {len(files)} folders with images; expected two or more, one a class, since token "
+            f"weights are what tells classes apart"
+        )
+    return files, skipped
+
+
+def _texts(
+    classes: Iterable[str], prompts: Mapping[str, Sequence[str]], templates: Sequence[str]
+) -> dict[str, list[str]]:
+    """The prompts of each class: its own, else the templates with its name.
+
+    Raises:
+        GairError: prompts for a class that is none, or a template without `{}`.
+    """
+    own = {class_name(name): list(texts) for name, texts in prompts.items()}
+    names = list(classes)
+    if unknown := [name for name in own if name not in names]:
+        near = difflib.get_close_matches(unknown[0], names, n=3, cutoff=0.4) or names[:5]
+        raise GairError(
+            f'there are prompts for "{unknown[0]}", which is no folder; did you mean {", ".join(near)}?'
+        )
+    if wrong := [template for template in templates if "{}" not in template]:
+        raise GairError(
+            f'template "{wrong[0]}": expected {{}} where the name of the class goes, as in "{TEMPLATE}"'
+        )
+    return {name: own.get(name) or [t.replace("{}", name) for t in templates] for name in names}
+
+
+def _embed(
+    files: Mapping[str, Sequence[ScannedFile]],
+    clip: Clip,
+    batch_size: int,
+    workers: int | None,
+    on_progress: OnProgress | None,
+) -> tuple[dict[str, list[str]], NDArray[np.float32], list[Skipped]]:
+    """Paths by class of the images that can be read, their features in that order, and the others."""
+    flat = [(name, file) for name, own in files.items() for file in own]
+    if workers is None:
+        workers = decoding_processes(len(flat))
+    loaded = load_files(
+        [file for _, file in flat], clip.preprocessing, frozenset(), workers, ahead=2 * batch_size + workers
+    )
+    paths: dict[str, list[str]] = {}
+    features: list[NDArray[np.float32]] = []
+    skipped: list[Skipped] = []
+    batch: list[NDArray[np.uint8]] = []
+    with contextlib.closing(loaded):
+        for done, ((name, _), result) in enumerate(zip(flat, loaded, strict=True), start=1):
+            if isinstance(result, Skipped):
+                skipped.append(result)
+            elif result.pixels is not None:
+                paths.setdefault(name, []).append(result.file.path)
+                batch.append(result.pixels)
+            if batch and (len(batch) == batch_size or done == len(flat)):
+                features.append(clip.encode_images(np.stack(batch)))
+                batch = []
+            if on_progress:
+                on_progress(done, len(flat))
+    if not features:
+        raise GairError(f"none of {len(flat)} images can be read; the first: {skipped[0].reason}")
+    return paths, np.concatenate(features), skipped
