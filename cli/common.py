@@ -295,12 +295,12 @@ def progress(as_json: bool) -> "Progress":
     )
 
 
-def print_skipped(skipped: "list[Skipped]") -> None:
-    """Files that were passed over, with the reasons."""
+def print_skipped(skipped: "list[Skipped]", err: bool = False) -> None:
+    """Files that were passed over, with the reasons; `err`: on standard error."""
     for one in skipped[:_SHOWN]:
-        typer.secho(f"  skipped {one.path}: {one.reason}", fg="yellow")
+        typer.secho(f"  skipped {one.path}: {one.reason}", fg="yellow", err=err)
     if len(skipped) > _SHOWN:
-        typer.echo(f"  and {len(skipped) - _SHOWN} more; --json lists them all")
+        typer.echo(f"  and {len(skipped) - _SHOWN} more; --json lists them all", err=err)
 
 
 def print_explanation(compiled: "Query") -> None:

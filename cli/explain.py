@@ -159,11 +159,12 @@ def _show_report(
         common.print_json({"model": model, **report.to_json()})
         return
     _print_groups(groups)
-    typer.echo(f"{said} ({report.seconds:.1f} s)", err=not sys.stdout.isatty())
-    common.print_skipped(report.skipped)
+    piped = not sys.stdout.isatty()
+    typer.echo(f"{said} ({report.seconds:.1f} s)", err=piped)
+    common.print_skipped(report.skipped, err=piped)
     for what, file in (("page", html), ("saved", save)):
         if file:
-            typer.echo(f"{what}: {file}", err=not sys.stdout.isatty())
+            typer.echo(f"{what}: {file}", err=piped)
 
 
 def _print_groups(groups: "list[ShadedGroup]") -> None:
