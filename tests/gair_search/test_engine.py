@@ -186,3 +186,14 @@ def test_a_prompt_with_an_image_suffix_inside_text_is_text(engine: Engine, tmp_p
     assert engine.compile("x", plus=["a jpg of a dog"]).terms[1] == (1.0, "a jpg of a dog")
     (tmp_path / "q.png").write_bytes(encoded(picture(9), "PNG"))
     assert engine.compile("x", plus=[str(tmp_path / "q.png")]).terms[1][1].endswith("q.png")
+
+
+def test_explain_learns_without_a_gallery(tmp_path: Path) -> None:
+    from gair_search.token_weights import Preset
+
+    for first, name in enumerate(("cat", "dog")):
+        make_photos(tmp_path / "classes" / name, 2, first=2 * first)
+    with Engine.open("gair-mini", db=tmp_path / "none") as opened:
+        report = opened.explain(tmp_path / "classes", {"cat": ["a cat"]}, preset=Preset(epochs=1))
+    assert [p[0].prompt for p in report.weights.prompts] == ["a cat", "a photo of a dog"]
+    assert not (tmp_path / "none").exists()
