@@ -1,6 +1,6 @@
 """`gair query`: words into hits."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from gair_search.cli import common
@@ -74,40 +74,30 @@ def query(
     if gair is None and (idle := [name for name, value in only.items() if value not in (None, [])]):
         raise typer.BadParameter(f"{idle[0]} says how images are drawn, and without --gair there are none")
     text = common.read_prompt(prompt)
+    terms: dict[str, Any] = {"plus": plus or (), "minus": minus or (), "concept": concept}
     seen: GairResult | None = None
     failed: str | None = None
     with common.open_engine(model, gallery, db, url, device, generator) as engine:
         engine.check()
         if gair:
+            from gair_search.gallery import parse_where
+
+            parse_where(where)  # a slip there is told before anything is drawn
             options = common.gair_options(
                 w, candidates, seeds, scheduler, steps, guidance, attributes, concept_images
             )
             try:
                 with common.drawing() as progress:
-                    seen = engine.gair(
-                        text,
-                        options,
-                        plus=plus or (),
-                        minus=minus or (),
-                        concept=concept,
-                        on_progress=progress,
-                    )
+                    seen = engine.gair(text, options, **terms, on_progress=progress)
             except GairError as error:
                 if gair != "auto":
                     raise
                 failed = f"searched without GAIR: {error}"
-        compiled = (
-            seen.query
-            if seen
-            else engine.compile(
-                text,
-                plus=plus or (),
-                minus=minus or (),
-                concept=concept,
-                w=None if failed else w,
-                attributes=common.words(attributes),
-            )
-        )
+        if seen:
+            compiled = seen.query
+        else:
+            by_hand: dict[str, Any] = {} if failed else {"w": w, "attributes": common.words(attributes)}
+            compiled = engine.compile(text, **terms, **by_hand)
         hits = engine.search(compiled, k, where=where, min_score=min_score)
         name = engine.gallery.name
     if html:
@@ -116,15 +106,11 @@ def query(
         write_page(html, hits, engine.model, name, query=compiled, seen=seen, note=failed)
     if as_json:
         explanation = {"explanation": compiled.explanation()} if explain else {}
-        mixed = (
-            seen.to_json()
-            if seen
-            else {"selected_weight": None, "warnings": [failed]}
-            if failed
-            else {"selected_weight": w}
-            if w is not None
-            else {}
-        )
+        mixed: dict[str, Any] = {} if w is None else {"selected_weight": w}
+        if failed:
+            mixed = {"selected_weight": None, "warnings": [failed]}
+        elif seen:
+            mixed = seen.to_json()
         common.print_json(
             {
                 "prompt": text,

@@ -189,6 +189,7 @@ def test_slips_are_told_before_anything_is_drawn(gair: Gair, ready: None, tmp_pa
         (1, "mixing weight 2.0: expected 0", ("query", PROMPT, "--gair", "--candidates", "0,2")),
         (1, '"0;1" can\'t be read as numbers', ("query", PROMPT, "--gair", "--seeds", "0;1")),
         (1, "and not both", ("query", PROMPT, "--gair", "--w", "0.5", "--candidates", "0")),
+        (1, "colour", ("query", PROMPT, "--gair", "--where", "colour=red")),
         (1, "no suffix of a picture", ("visualize", PROMPT, "-o", tmp_path / "grid.txt")),
         (1, "expected one of ddim", ("visualize", PROMPT, "-o", tmp_path / "g.png", "--scheduler", "euler")),
     ):
