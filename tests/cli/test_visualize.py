@@ -111,7 +111,7 @@ def test_the_page_shows_what_gair_saw_and_escapes_it(tmp_path: Path) -> None:
     html = file.read_text()
     assert html.count("data:image/jpeg;base64,") == 3 * 2 + 1
     assert html.count('class="selected"') == 1
-    assert html.index("w = 0.5") < html.index("selected</span>") < html.index("w = 1<")
+    assert html.index("w = 0.5") < html.index("selected</div>") < html.index("w = 1<")
     assert html.count("<dt>object</dt>") == html.count("<dt>context</dt>") == 2
     assert "2 of 2 blank" in html
     assert "mind the &lt;gap&gt;" in html
