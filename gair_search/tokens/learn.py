@@ -33,7 +33,7 @@ class Settings:
         n_attributes: how many span the subspace where the user names none.
         rank: dimensions of the subspace; all unless given.
         projection: whether the vectors are held in the subspace.
-        scale: inverse temperature of the classification loss; CLIP's own where it has one.
+        scale: inverse temperature of the classification loss; the model's own unless given.
         views: crops of every photo that the classification loss sees besides the photo itself.
         check_every: steps between two looks at the held-out loss.
         held_out_noises: draws of noise that the held-out diffusion loss averages.
@@ -48,7 +48,7 @@ class Settings:
     n_attributes: int = 100
     rank: int | None = None
     projection: bool = True
-    scale: float = 100.0
+    scale: float | None = None
     views: int = 0
     check_every: int = 100
     held_out_noises: int = 16
@@ -199,6 +199,7 @@ class Objective:
         self.paraphrases = [Slot.template(tower, text, problem.parent) for text in PARAPHRASES]
         with torch.inference_mode():
             self.parent = self.prompt.encode(tower, problem.first[:0]).features[0].clone()
+        self.scale = tower.logit_scale if settings.scale is None else settings.scale
         self._seen = _labelled(problem.concept, problem.negatives)
         self._held_out = _labelled(problem.held_out_concept, problem.held_out_negatives)
 
@@ -225,7 +226,7 @@ class Objective:
         if not self.settings.lambda_ce:
             return None
         (concept,) = self.prompt.encode(self.tower, vectors).features  # no longer than the prompt
-        return classification_loss(features, labels, concept, self.parent, self.settings.scale)
+        return classification_loss(features, labels, concept, self.parent, self.scale)
 
     def _diffusion(self, vectors: Tensor, slot: Slot, n: int, draws: torch.Generator) -> Tensor | None:
         denoiser = self.problem.denoiser

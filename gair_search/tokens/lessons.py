@@ -338,7 +338,8 @@ def learn_together(
     )
     vectors = learn_classes(classes, tower, settings, seed, on_step)
     with torch.inference_mode():
-        classifier = Classifier(tuple(concepts), class_features(tower, vectors).clone(), settings.scale)
+        scale = tower.logit_scale if settings.scale is None else settings.scale
+        classifier = Classifier(tuple(concepts), class_features(tower, vectors).clone(), scale)
     unseen, truth = _of_classes(held, clip)
     accuracy = float((classifier.probabilities(unseen).argmax(1) == truth).float().mean())
     said = {"method": f"MC-TI, {method}", "settings": json.dumps(asdict(settings)), "seed": str(seed)}

@@ -84,6 +84,7 @@ def learn_classes(
     """
     draws = torch.Generator().manual_seed(seed)
     slots = [Slot.template(tower, text, "") for text in PARAPHRASES]
+    scale = tower.logit_scale if settings.scale is None else settings.scale
     free = classes.first.clone().requires_grad_(True)
     optim = torch.optim.AdamW([free], lr=settings.learning_rate, weight_decay=0.0)
     try:
@@ -92,7 +93,7 @@ def learn_classes(
             told = None
             if settings.lambda_ce:
                 told = discriminative_loss(
-                    classes.features, classes.labels, class_features(tower, vectors), settings.scale
+                    classes.features, classes.labels, class_features(tower, vectors), scale
                 )
             drawn = None
             if settings.lambda_sd and classes.denoisers:
