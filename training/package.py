@@ -2,8 +2,8 @@
 
     python -m training.package --work build/gair-mini [--target gair_search/pretrained/gair-mini]
 
-Writes open_clip's hub folder in half precision, and the checksums, which loading checks. (The generator's parts
-do not ship yet.)
+Writes open_clip's hub folder, the generator's parts in diffusers' formats below it, all in half precision, and the
+checksums, which loading checks.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ import json
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler
 from safetensors.torch import save_file
 from torch import Tensor
 
 from gair_search.folding import fold_batch_norms
 from gair_search.models import write_checksums
+from gair_search.pipeline import GENERATOR
 from training import image_tower
 from training.align import Tail, new_head, unfold_batch_norms
+from training.denoiser import SCHEDULE, denoiser
 from training.towers import CONFIG, clip_model, text_state, text_tower
 from training.trunk import halves
 
@@ -54,6 +57,22 @@ def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {n: (v.half() if v.is_floating_point() else v).contiguous() for n, v in state.items()}
 
 
+def write_generator(work: Path, folder: Path) -> None:
+    """`model_index.json`, `scheduler/`, `unet/`, `vae/`: a StableDiffusionPipeline without its text encoder."""
+    unet = denoiser()
+    unet.load_state_dict(averaged(torch.load(work / "unet.pt", weights_only=True)["averaged"]))
+    parts = {
+        "scheduler": DPMSolverMultistepScheduler.from_config(SCHEDULE, algorithm_type="dpmsolver++"),
+        "unet": unet.half(),
+        "vae": AutoencoderKL.from_pretrained(work / "vae").half(),
+    }
+    index: dict[str, object] = {"_class_name": "StableDiffusionPipeline", "requires_safety_checker": False}
+    for name, part in parts.items():
+        part.save_pretrained(folder / name)
+        index[name] = ["diffusers", type(part).__name__]
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", "utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
@@ -64,6 +83,7 @@ def main() -> None:
     args.target.mkdir(parents=True, exist_ok=True)
     save_file(halved(state), args.target / "open_clip_model.safetensors", metadata={"format": "pt"})
     (args.target / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n", "utf-8")
+    write_generator(args.work, args.target / GENERATOR)
     write_checksums(args.target)
 
 
