@@ -4,7 +4,7 @@ VENV ?= .venv
 # Folder of photos for the demo; sample photographs unless given.
 PHOTOS ?=
 BIN := $(VENV)/bin
-SOURCES := $(shell find gair_search indexer cli -type f -not -name '*.pyc') README.md pyproject.toml
+SOURCES := $(shell find gair_search indexer benchmarks cli -type f -not -name '*.pyc') README.md pyproject.toml
 
 .PHONY: demo test lint setup clean
 .DELETE_ON_ERROR:

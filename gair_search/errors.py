@@ -57,6 +57,10 @@ class GalleryLockedError(GalleryError):
     """Another process holds the embedded gallery."""
 
 
+class DatasetError(GairError):
+    """A benchmark's data set is missing, incomplete, or not in its official layout."""
+
+
 class EmbedderMismatchError(GalleryError):
     """The gallery's vectors were made by another embedder than the one in use."""
 

@@ -1,0 +1,1 @@
+"""The papers' tables as commands (`gair bench`), and scripts that measure single things."""

@@ -1,0 +1,165 @@
+"""What the tables ask of a data set, and how an incomplete one is told."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gair_search.errors import DatasetError, ImageError
+from gair_search.image import SUFFIXES, decode
+
+SUBJECT = "{subject}"
+"""Where a query's text names the concept."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image that is read, or drawn, when it is asked for.
+
+    Attributes:
+        id: unique in its data set.
+        make: the image, given the shortest side that is wanted, or None for all of it.
+    """
+
+    id: str
+    make: Callable[[int | None], Image.Image] = field(compare=False, repr=False)
+
+    def image(self, side: int | None = None) -> Image.Image:
+        """RGB, upright; its sides may be larger than `side`.
+
+        Raises:
+            ImageError: the file can't be read.
+        """
+        return self.make(side)
+
+
+def photo(path: Path, name: str | None = None) -> Picture:
+    """A picture in a file; its id is the file's name unless given."""
+
+    def make(side: int | None) -> Image.Image:
+        try:
+            return decode(path.read_bytes(), side).image
+        except OSError as error:
+            raise ImageError(f"{path}: {error.strerror or error}") from error
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from error
+
+    return Picture(name or path.name, make)
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A concept to learn.
+
+    Attributes:
+        name: unique in its data set.
+        parent: its super-class as text.
+        images: the concept images.
+        captions: captions of concept images, by picture id, with `{subject}` for the concept; often none.
+    """
+
+    name: str
+    parent: str
+    images: tuple[Picture, ...]
+    captions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A text that asks for a concept somewhere.
+
+    Attributes:
+        id: unique in its data set.
+        template: the text, with `{subject}` for the concept.
+        concept: the concept's name.
+        relevant: ids of the pictures that answer it.
+        excluded: ids of pictures that are not ranked for it, as the concept's own training images.
+    """
+
+    id: str
+    template: str
+    concept: str
+    relevant: frozenset[str]
+    excluded: frozenset[str] = frozenset()
+
+    def text(self, subject: str) -> str:
+        """The text with a name for the concept: `dress`, `* dress`; `a` before a vowel becomes `an`."""
+        before, *rest = re.split(re.escape(SUBJECT), self.template)
+        text = before
+        for after in rest:
+            if subject[:1].lower() in "aeiou" and re.search(r"\b[Aa] $", text):
+                text = text[:-1] + "n "
+            text += subject + after
+        return text
+
+
+@dataclass(frozen=True)
+class RetrievalSet:
+    """Concepts, a gallery and queries with known answers.
+
+    Attributes:
+        name: for tables and file names.
+        concepts: what to learn.
+        gallery: what is searched.
+        queries: what is asked.
+        problems: what in the files did not resolve, a line each.
+    """
+
+    name: str
+    concepts: tuple[Concept, ...]
+    gallery: tuple[Picture, ...]
+    queries: tuple[Query, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def qrels(self) -> dict[str, dict[str, int]]:
+        """Query id -> relevant picture id -> 1."""
+        return {query.id: dict.fromkeys(sorted(query.relevant), 1) for query in self.queries}
+
+    def limited(self, n: int | None) -> "RetrievalSet":
+        """The first `n` concepts and their queries, over the same gallery; all where None."""
+        if n is None:
+            return self
+        concepts = self.concepts[:n]
+        names = {concept.name for concept in concepts}
+        queries = tuple(query for query in self.queries if query.concept in names)
+        return RetrievalSet(self.name, concepts, self.gallery, queries, self.problems)
+
+
+def chosen(images: Sequence[Picture], n: int | None, *seed: int) -> tuple[Picture, ...]:
+    """`n` of the images, drawn by a seed, in their own order; all where None or where there are fewer."""
+    if n is None or n >= len(images):
+        return tuple(images)
+    rng = np.random.default_rng(seed)
+    return tuple(images[i] for i in sorted(rng.choice(len(images), n, replace=False)))
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Image files right below a folder, by name; hidden ones and other kinds are left out."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def first_of(candidates: Iterable[Path]) -> Path | None:
+    """The first path that exists."""
+    return next((path for path in candidates if path.exists()), None)
+
+
+def absent(name: str, files: Sequence[Path | str], total: int, get: str) -> DatasetError:
+    """The error for a data set that is missing or half unpacked.
+
+    Args:
+        name: of the data set.
+        files: what is absent.
+        total: how many files were looked for.
+        get: what to get, and where it must lie.
+    """
+    shown = "".join(f"\n  {file}" for file in files[:5])
+    more = f"\n  and {len(files) - 5:,} more" if len(files) > 5 else ""
+    return DatasetError(f"{name}: {len(files):,} of {total:,} files are absent:{shown}{more}\n{get}")

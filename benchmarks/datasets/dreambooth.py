@@ -1,0 +1,66 @@
+"""The DreamBooth photos (Ruiz et al. 2023): 30 subjects of 15 classes, 4 to 6 photos each."""
+
+import re
+from pathlib import Path
+
+from gair_search.benchmarks.datasets.base import (
+    SUBJECT,
+    Concept,
+    Query,
+    RetrievalSet,
+    absent,
+    chosen,
+    image_files,
+    photo,
+)
+
+from gair_search.errors import DatasetError
+
+TABLE = "prompts_and_classes.txt"
+_GET = "get https://github.com/google/dreambooth; {folder} is to be its folder dataset/, with " + TABLE
+
+
+def classes(folder: Path) -> dict[str, str]:
+    """Subject -> class, from the data set's own table.
+
+    Raises:
+        DatasetError: the table is absent, or holds no such list.
+    """
+    table = folder / TABLE
+    if not table.is_file():
+        raise absent("DreamBooth", [table], 1, _GET.format(folder=folder))
+    _, found, rest = table.read_text("utf-8").partition("subject_name,class\n")
+    if not found:
+        raise DatasetError(f"{table}: no list that begins with subject_name,class")
+    lines = re.split(r"\n\s*\n", rest)[0].strip().splitlines()
+    return {subject.strip(): name.strip() for subject, name in (line.split(",", 1) for line in lines)}
+
+
+def dreambooth(folder: Path, shots: int = 3, seed: int = 0) -> RetrievalSet:
+    """`shots` photos to learn each subject from; its others are to be found among all subjects' photos.
+
+    One query a subject, `a photo of a {subject}`; the photos that it was learned from are not ranked for it.
+
+    Raises:
+        DatasetError: the table, a subject's folder or its photos are absent.
+    """
+    parents = classes(folder)
+    photos = {
+        subject: [photo(path, f"{subject}/{path.name}") for path in image_files(folder / subject)]
+        if (folder / subject).is_dir()
+        else []
+        for subject in parents
+    }
+    missing = [f"{folder / subject}/*.jpg" for subject, found in photos.items() if len(found) <= shots]
+    if missing:
+        get = f"more than {shots} photos a subject are wanted; {_GET.format(folder=folder)}"
+        raise absent("DreamBooth", missing, len(parents), get)
+    concepts, queries = [], []
+    for number, (subject, found) in enumerate(photos.items()):
+        concept = Concept(subject, parents[subject], chosen(found, shots, seed, number))
+        learned = frozenset(picture.id for picture in concept.images)
+        relevant = frozenset(picture.id for picture in found) - learned
+        concepts.append(concept)
+        queries.append(Query(subject, f"a photo of a {SUBJECT}", subject, relevant, learned))
+    gallery = tuple(picture for found in photos.values() for picture in found)
+    return RetrievalSet(f"dreambooth-{shots}-seed{seed}", tuple(concepts), gallery, tuple(queries))

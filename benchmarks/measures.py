@@ -1,0 +1,147 @@
+"""How good a ranking is, a scorer is, and whether two methods differ. Pure functions over arrays.
+
+A ranking is given as `relevant`, bool `[N]`: whether the hit at each rank, best first, is relevant. It is always of
+the whole gallery, so that what is relevant and what was found are one count.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+def ranked(scores: ArrayLike, ids: Sequence[str]) -> NDArray[np.intp]:
+    """Places of the gallery, best first: `[N]`.
+
+    Equal scores go by the larger id, as trec_eval and so ir-measures order them.
+    """
+    by_id = np.argsort(np.asarray(ids))[::-1]
+    order: NDArray[np.intp] = by_id[np.argsort(-np.asarray(scores)[by_id], kind="stable")]
+    return order
+
+
+def reciprocal_rank(relevant: ArrayLike) -> float:
+    """1 / rank of the first relevant hit; 0 where there is none."""
+    found = np.flatnonzero(relevant)
+    return 1 / (int(found[0]) + 1) if len(found) else 0.0
+
+
+def recall_at(relevant: ArrayLike, k: int) -> float:
+    """Share of what is relevant that is among the first `k` hits; 0 where nothing is."""
+    flags = np.asarray(relevant, bool)
+    return float(flags[:k].sum() / max(flags.sum(), 1))
+
+
+def precision_at(relevant: ArrayLike, k: int) -> float:
+    """Share of `k` that is relevant among the first `k` hits; a shorter gallery is not forgiven."""
+    return float(np.asarray(relevant, bool)[:k].sum() / k)
+
+
+def average_precision(relevant: ArrayLike) -> float:
+    """Mean over the relevant hits of the precision at their ranks; 0 where nothing is relevant."""
+    ranks = np.flatnonzero(relevant) + 1
+    return float((np.arange(1, len(ranks) + 1) / ranks).mean()) if len(ranks) else 0.0
+
+
+def retrieved_share(member: ArrayLike) -> Floats:
+    """Share of a category that is within rank n, for n = 0..N: `[N + 1]` (Kim et al. 2024, figure 4, row 2)."""
+    flags = np.asarray(member, bool)
+    return np.concatenate([[0.0], flags.cumsum() / max(flags.sum(), 1)])
+
+
+def category_auc(member: ArrayLike) -> float:
+    """Area under `retrieved_share` over n / N, by trapezia, in 0..1 (Kim et al. 2024, appendix B).
+
+    Larger means found sooner; in a random order it is 1/2 for every category.
+    """
+    curve = retrieved_share(member)
+    return float((curve[1:] + curve[:-1]).sum() / 2 / (len(curve) - 1))
+
+
+def roc_auc(scores: ArrayLike, positive: ArrayLike) -> float:
+    """Chance that a positive scores above a negative, ties as one half.
+
+    Raises:
+        ValueError: no positive, or no negative.
+    """
+    values, flags = np.asarray(scores, np.float64), np.asarray(positive, bool)
+    high, low = values[flags], np.sort(values[~flags])
+    if not len(high) or not len(low):
+        raise ValueError(f"ROC AUC of {len(high)} positives and {len(low)} negatives: it needs both")
+    below = np.searchsorted(low, high, "left") + np.searchsorted(low, high, "right")
+    return float(below.sum() / 2 / len(high) / len(low))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean, sample standard deviation (0 for one value) and how many values."""
+
+    mean: float
+    sd: float
+    n: int
+
+    def __format__(self, spec: str) -> str:
+        """`mean ± sd`, each in the format given."""
+        return f"{format(self.mean, spec)} ± {format(self.sd, spec.lstrip('+'))}"
+
+
+def summary(values: ArrayLike) -> Summary:
+    """Mean and standard deviation over seeds, queries, ...
+
+    Raises:
+        ValueError: no value.
+    """
+    flat = np.asarray(values, np.float64).ravel()
+    if not len(flat):
+        raise ValueError("there is no value to summarise")
+    return Summary(float(flat.mean()), float(flat.std(ddof=1)) if len(flat) > 1 else 0.0, len(flat))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Method a against method b on the same queries.
+
+    Attributes:
+        difference: mean of a - b.
+        low, high: its 95% interval.
+        p: two-sided; how often a resampled difference lies on the other side of 0.
+        n: queries.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    n: int
+
+
+def paired_bootstrap(a: ArrayLike, b: ArrayLike, seed: int = 0, samples: int = 10_000) -> Comparison:
+    """Compare two methods by their per-query values, queries resampled in pairs (Efron and Tibshirani 1993).
+
+    Args:
+        a, b: `[n]`, value i of both from query i.
+        seed: of the resampling.
+        samples: how many.
+
+    Raises:
+        ValueError: different queries, or none.
+    """
+    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if first.shape != second.shape or first.ndim != 1 or not len(first):
+        raise ValueError(
+            f"two methods' values of the same queries are wanted, not {first.shape}, {second.shape}"
+        )
+    difference = first - second
+    n, rng = len(difference), np.random.default_rng(seed)
+    counts = (
+        rng.multinomial(n, np.full(n, 1 / n), size=min(samples, 500)) for _ in range(-(-samples // 500))
+    )
+    means = np.concatenate([count @ difference / n for count in counts])[:samples]
+    beyond = min((means <= 0).sum(), (means >= 0).sum())
+    low, high = np.quantile(means, [0.025, 0.975])
+    p = min(1.0, 2 * (float(beyond) + 1) / (samples + 1))
+    return Comparison(float(difference.mean()), float(low), float(high), p, n)
