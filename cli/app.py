@@ -5,7 +5,18 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from gair_search.cli import concepts, explain, index, learn, models, query, similar, status, visualize
+from gair_search.cli import (
+    bench,
+    concepts,
+    explain,
+    index,
+    learn,
+    models,
+    query,
+    similar,
+    status,
+    visualize,
+)
 
 from gair_search import __version__
 from gair_search.errors import GairError
@@ -30,6 +41,7 @@ app.command()(explain.explain)
 app.command()(status.status)
 app.add_typer(models.app, name="models")
 app.add_typer(concepts.app, name="concepts")
+app.add_typer(bench.app, name="bench")
 
 
 def _version(wanted: bool) -> None:

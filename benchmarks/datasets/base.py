@@ -22,10 +22,12 @@ class Picture:
     Attributes:
         id: unique in its data set.
         make: the image, given the shortest side that is wanted, or None for all of it.
+        path: of its file, or None where it is drawn.
     """
 
     id: str
     make: Callable[[int | None], Image.Image] = field(compare=False, repr=False)
+    path: Path | None = field(default=None, compare=False)
 
     def image(self, side: int | None = None) -> Image.Image:
         """RGB, upright; its sides may be larger than `side`.
@@ -34,6 +36,14 @@ class Picture:
             ImageError: the file can't be read.
         """
         return self.make(side)
+
+    @property
+    def content_key(self) -> str:
+        """The id and, of a file, what tells that it has changed."""
+        if self.path is None:
+            return self.id
+        facts = self.path.stat()
+        return f"{self.id} {self.path.absolute()} {facts.st_size} {facts.st_mtime_ns}"
 
 
 def photo(path: Path, name: str | None = None) -> Picture:
@@ -47,7 +57,7 @@ def photo(path: Path, name: str | None = None) -> Picture:
         except ImageError as error:
             raise ImageError(f"{path}: {error}") from error
 
-    return Picture(name or path.name, make)
+    return Picture(name or path.name, make, path)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,145 @@
+"""`gair bench`: the papers' tables, one command each."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from gair_search.cli import common
+
+from gair_search.errors import GairError
+
+if TYPE_CHECKING:
+    from gair_search.benchmarks.harness import Report
+
+    from gair_search.clip import Clip
+
+app = typer.Typer(
+    help="Measure as the papers do, and print their numbers beside ours.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Seeds = Annotated[
+    str, typer.Option("--seeds", metavar="LIST", help="Seeds, as 0,1,2; or how many, as 3 for 0,1,2.")
+]
+WorkFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--work", metavar="FOLDER", help="Where finished parts are kept. [default: under GAIR_HOME]"
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FOLDER", help="Write tables, figures (SVG) and JSON there."),
+]
+SaveRun = Annotated[
+    Path | None,
+    typer.Option("--save-run", metavar="FOLDER", help="Write rankings as TREC runs and qrels there."),
+]
+
+
+@app.command()
+def preference(
+    dataset: Annotated[
+        Literal["fashion", "celeba", "cub"], typer.Option(help="Made here, or a data set that you have.")
+    ] = "fashion",
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="FOLDER", help="Where CelebA or CUB lies, as unpacked.")
+    ] = None,
+    seeds: Seeds = "3",
+    limit: Annotated[int, typer.Option(min=1, help="Combinations of three attributes a seed.")] = 20,
+    five: Annotated[int, typer.Option(min=0, help="Combinations of five attributes (fashion).")] = 2,
+    per_category: Annotated[
+        int | None, typer.Option(min=1, help="Pictures in each category. [default: 8, CelebA 100]")
+    ] = None,
+    model: common.Model = None,
+    device: common.Device = None,
+    work: WorkFolder = None,
+    out: Out = None,
+    save_run: SaveRun = None,
+    as_json: common.Json = False,
+) -> None:
+    """Retrieval by preference: what token weights do to a ranking (SToRI, tables 3-6, figures 5 and 6)."""
+    numbers = _seeds(seeds)
+    from gair_search.benchmarks.preference import Settings
+    from gair_search.benchmarks.preference import preference as measure
+
+    size = per_category or (100 if dataset == "celeba" else 8)
+    settings = Settings(dataset, data, numbers, limit, five, size)
+    clip = _clip(model, device)
+    with _progress("pictures", as_json) as advance:
+        report = measure(clip, settings, work, save_run is not None, advance)
+    _finish(report, out, save_run, as_json)
+
+
+@app.command()
+def speed(
+    rounds: Annotated[int, typer.Option(min=3, help="How often each is timed, in turns.")] = 30,
+    images: Annotated[int, typer.Option(min=32, help="Pictures of the indexing run.")] = 128,
+    seeds: Seeds = "1",
+    model: common.Model = None,
+    device: common.Device = None,
+    out: Out = None,
+    as_json: common.Json = False,
+) -> None:
+    """What reweighting costs (SToRI, table 7), and indexing and queries, as ratios in one run."""
+    numbers = _seeds(seeds)
+    from gair_search.benchmarks.speed import speed as measure
+
+    clip = _clip(model, device)
+    with _progress("rounds", as_json) as advance:
+        report = measure(clip, numbers, rounds, images, advance)
+    _finish(report, out, None, as_json)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    """Seeds from `0,1,2`, or from how many. Raises GairError on anything else."""
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) == 1 and "," not in text and numbers[0] > 0:
+        return tuple(range(numbers[0]))
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise GairError(f"--seeds {text}: how many, as 3, or different seeds from 0 on, as 0,1,2")
+    return numbers
+
+
+def _clip(model: str | None, device: str | None) -> "Clip":
+    """The model by its name, and no gallery: these tables make their own."""
+    import os
+    import warnings
+
+    warnings.filterwarnings("ignore")  # other libraries' advice to their programmers
+    from gair_search.clip import Clip
+    from gair_search.models import default_model, resolve
+
+    spec = resolve(model or os.environ.get("GAIR_MODEL") or default_model())
+    typer.secho(f"model: {spec.name}", fg="bright_black", err=True)
+    return Clip(spec, device)
+
+
+@contextlib.contextmanager
+def _progress(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _finish(report: "Report", out: Path | None, save_run: Path | None, as_json: bool) -> None:
+    """Write what was asked for, then print tables for people or one JSON object."""
+    files = (report.save(out) if out else []) + (report.save_runs(save_run) if save_run else [])
+    if as_json:
+        common.print_json(report.to_json() | {"files": [str(file) for file in files]})
+        return
+    typer.echo("\n".join(table.markdown() for table in report.tables))
+    for file in files:
+        typer.echo(f"written: {file}")
