@@ -296,7 +296,7 @@ def _keep_runs(
     qrels: dict[str, dict[str, int]] = report.qrels  # type: ignore[assignment]
     for name, labels in combination.labels.items():
         query = f"{combination.id}/{name}"
-        qrels[query] = {ids[i]: 1 for i in np.flatnonzero(labels)}
+        qrels[query] = {image: 1 for image, there in zip(ids, labels, strict=True) if there}
         rows = {"plain": ()} | {f"{method} {text}": _key({name: w}) for text, w in weights.items()}
         for tag, key in rows.items():
             run: dict[str, dict[str, float]] = report.runs.setdefault(tag, {})  # type: ignore[assignment]

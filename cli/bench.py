@@ -22,7 +22,12 @@ app = typer.Typer(
 )
 
 Seeds = Annotated[
-    str, typer.Option("--seeds", metavar="LIST", help="Seeds, as 0,1,2; or how many, as 3 for 0,1,2.")
+    str,
+    typer.Option(
+        "--seeds",
+        metavar="LIST",
+        help="How many, as 3 for 0, 1, 2; or which, as 0,4; one alone ends with a comma: 4,",
+    ),
 ]
 WorkFolder = Annotated[
     Path | None,
@@ -97,7 +102,7 @@ def speed(
 def _seeds(text: str) -> tuple[int, ...]:
     """Seeds from `0,1,2`, or from how many. Raises GairError on anything else."""
     try:
-        numbers = tuple(int(part) for part in text.split(","))
+        numbers = tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
         numbers = ()
     if len(numbers) == 1 and "," not in text and numbers[0] > 0:

@@ -1,0 +1,103 @@
+"""The weightings against loops, and the whole table in small."""
+
+from pathlib import Path
+
+import ir_measures
+import numpy as np
+import pytest
+import torch
+from gair_search.benchmarks.methods import compiled, modified_prompt_weighting, stori
+from gair_search.benchmarks.preference import ALONE, OPPOSITE, Settings, preference
+
+from gair_search.clip import Clip
+from gair_search.errors import DatasetError
+from gair_search.reweighting import causal_mask
+
+SMALL = Settings(seeds=(0, 1), limit=1, five=1, per_category=2)
+
+
+def test_stori_is_the_librarys_own(clip: Clip) -> None:
+    plain, weighted = compiled(clip, ["a red dress", "a (red:1.5) dress"])
+    both = stori(clip, [plain, weighted])
+    assert both.shape == (2, clip.embedder_id.dim)
+    assert np.allclose(both[0], clip.encode_plain("a red dress")[0].numpy(), atol=1e-5)
+    own = clip.encode_text(weighted.embeddings, weighted.end, weighted.token_weights).features[0].numpy()
+    assert np.allclose(both[1], own, atol=1e-6)
+    assert not np.allclose(both[0], both[1], atol=1e-3)
+
+
+@pytest.mark.parametrize("prompt", ["a (red:1.5) dress", "a (red:0) dress", "a (red dress:3) on [grass]"])
+def test_modified_prompt_weighting_block_by_block(clip: Clip, prompt: str) -> None:
+    """The hooks against the tower run by hand: e + w (x - e) between the two halves."""
+    (one,) = compiled(clip, [prompt])
+    text, inner = clip.text_tower, clip.text_tower.tower
+    n = one.embeddings.shape[1]
+    ids = torch.tensor([[text.tokenizer.sot_token_id] + [text.tokenizer.eot_token_id] * (n - 1)])
+    with torch.inference_mode():
+        states = []
+        for rows in (one.embeddings, text.token_embeddings(ids)):
+            x = rows + inner.positional_embedding[:n]
+            for block in inner.transformer.resblocks[: text.start_block]:
+                x = block(x, attn_mask=causal_mask(n))
+            states.append(x)
+        x = states[1] + one.token_weights[..., None] * (states[0] - states[1])
+        for block in inner.transformer.resblocks[text.start_block :]:
+            x = block(x, attn_mask=causal_mask(n))
+        pooled = inner.ln_final(x)[0, n - 1] @ inner.text_projection
+        wanted = torch.nn.functional.normalize(pooled, dim=-1).numpy()
+    assert np.allclose(modified_prompt_weighting(clip, [one])[0], wanted, atol=1e-5)
+
+
+def test_modified_prompt_weighting_with_weights_1_changes_nothing_and_leaves_no_hook(clip: Clip) -> None:
+    prompts = compiled(clip, ["a red dress", "a (red:2) dress"])
+    first = modified_prompt_weighting(clip, prompts)
+    assert np.allclose(first[0], clip.encode_plain("a red dress")[0].numpy(), atol=1e-5)
+    assert not np.allclose(first[0], first[1], atol=1e-3)
+    assert np.allclose(stori(clip, prompts)[0], first[0], atol=1e-5)
+    assert not any(b._forward_pre_hooks for b in clip.text_tower.tower.transformer.resblocks)
+
+
+def test_the_table_in_small_with_resume_and_runs(
+    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[int, int]] = []
+    report = preference(clip, SMALL, tmp_path, on_progress=lambda *steps: done.append(steps))
+    assert done[-1][0] == done[-1][1] == 2 * 2 * (16 + 32)
+    ours = report.values["SToRI"]
+    assert (ours["table 3"]["n"], ours["table 6"]["n"], ours["table 3"]["seeds"]) == (6, 10, 2)
+    assert ours["figure 5"]["n curves"] == 2 * 2 * 3 * 2
+    assert ours["table 3"]["AP"]["up - plain"]["mean"] > 0 > ours["table 3"]["AP"]["down - plain"]["mean"]
+    for method in report.values.values():
+        curves = {marks: np.array(areas) for marks, areas in method["figure 5"]["curves"].items()}
+        # all categories are of one size, so that at every weight their areas have the mean of a random order
+        assert np.allclose(np.mean(list(curves.values()), axis=0), 1 / 2, atol=1e-12)
+        assert np.allclose(curves["+-+"], curves["-++"][::-1], atol=1e-12)
+        assert len(method["figure 6b"]["curve"]) == len(ALONE)
+        assert len(curves["+-+"]) == len(OPPOSITE)
+    plain = [v["table 3"]["AP"]["plain"] for v in report.values.values()]
+    assert plain[0] == pytest.approx(plain[1])
+    assert "paper, CLIP: AP" in report.tables[0].markdown()
+
+    saved = preference(clip, SMALL, tmp_path, save_run=True)
+    assert saved.values == report.values
+    files = {file.suffix: file for file in saved.save_runs(tmp_path / "runs")}
+    assert len(saved.runs) == 5
+    qrels = list(ir_measures.read_trec_qrels(str(files[".qrels"])))
+    run = list(ir_measures.read_trec_run(str(tmp_path / "runs/preference-SToRI-1.5.run")))
+    told = {m.query_id: m.value for m in ir_measures.iter_calc([ir_measures.AP], qrels, run)}
+    five = {query.rsplit("/", 1)[0] for query in told if query.endswith("/second_color")}
+    three = [value for query, value in told.items() if query.rsplit("/", 1)[0] not in five]
+    assert np.mean(three) == pytest.approx(ours["table 3"]["AP"]["up"]["mean"], abs=1e-9)
+
+    # with everything kept, no picture is looked at again
+    monkeypatch.setattr(Clip, "encode_images", lambda *_: pytest.fail("encoded again"))
+    assert preference(clip, SMALL, tmp_path).values == report.values
+
+
+def test_a_data_set_that_is_not_there(clip: Clip, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="--data FOLDER"):
+        preference(clip, Settings(dataset="celeba"), tmp_path)
+    with pytest.raises(DatasetError, match=r"list_attr_celeba\.txt"):
+        preference(clip, Settings(dataset="celeba", data=tmp_path), tmp_path)
+    with pytest.raises(DatasetError, match=r"CUB_200_2011\.tgz"):
+        preference(clip, Settings(dataset="cub", data=tmp_path), tmp_path)
