@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import gair_search.benchmarks.preference as table
 import ir_measures
 import numpy as np
 import pytest
 import torch
+from gair_search.benchmarks.datasets.combinations import CUB_PHRASES
 from gair_search.benchmarks.methods import compiled, modified_prompt_weighting, stori
 from gair_search.benchmarks.preference import ALONE, OPPOSITE, Settings, preference
+from support.photos import make_photos
 
 from gair_search.clip import Clip
 from gair_search.errors import DatasetError
@@ -101,3 +104,42 @@ def test_a_data_set_that_is_not_there(clip: Clip, tmp_path: Path) -> None:
         preference(clip, Settings(dataset="celeba", data=tmp_path), tmp_path)
     with pytest.raises(DatasetError, match=r"CUB_200_2011\.tgz"):
         preference(clip, Settings(dataset="cub", data=tmp_path), tmp_path)
+
+
+def test_celeba_on_a_made_tree(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight photos, one a category; whatever the model tells of the two attributes is taken."""
+    monkeypatch.setattr(table, "ZERO_SHOT_AUC", 0.0)
+    monkeypatch.setattr(
+        table, "CELEBA_PHRASES", {name: table.CELEBA_PHRASES[name] for name in ("Smiling", "Bangs")}
+    )
+    files = [path.name for path in make_photos(tmp_path / "img_align_celeba", 8)]
+    flags = [" ".join("1" if i >> bit & 1 else "-1" for bit in range(3)) for i in range(8)]
+    lists = [f"{file} {row}" for file, row in zip(files, flags, strict=True)]
+    (tmp_path / "list_attr_celeba.txt").write_text("\n".join(["8", "Male Smiling Bangs", *lists]))
+    (tmp_path / "list_eval_partition.txt").write_text("".join(f"{file} 2\n" for file in files))
+    settings = Settings("celeba", tmp_path, (0,), limit=5, per_category=1)
+    report = preference(clip, settings, tmp_path / "work")
+    assert report.values["SToRI"]["table 3"]["n"] == 2 * 3  # a woman and a man
+    assert "table 6" not in report.values["SToRI"]
+    with pytest.raises(DatasetError, match="smaller --per-category"):
+        preference(clip, Settings("celeba", tmp_path, (0,), per_category=2), tmp_path / "work")
+    monkeypatch.setattr(table, "ZERO_SHOT_AUC", 1.1)
+    with pytest.raises(DatasetError, match="no combination of attributes"):
+        preference(clip, settings, tmp_path / "other")
+
+
+def test_cub_on_a_made_tree(clip: Clip, tmp_path: Path) -> None:
+    root = tmp_path / "CUB_200_2011"
+    (root / "attributes").mkdir(parents=True)
+    make_photos(root / "images/001.Bird", 6)
+    (root / "attributes.txt").write_text("".join(f"{i} {name}\n" for i, name in enumerate(CUB_PHRASES, 1)))
+    (root / "images.txt").write_text("".join(f"{i + 1} 001.Bird/{i:03d}.jpg\n" for i in range(6)))
+    (root / "train_test_split.txt").write_text("".join(f"{i + 1} 0\n" for i in range(6)))
+    rng = np.random.default_rng(0)
+    rows = [f"{i} {a} {rng.integers(2)} 3 1.0" for i in range(1, 7) for a in range(1, len(CUB_PHRASES) + 1)]
+    (root / "attributes/image_attribute_labels.txt").write_text("\n".join(rows))
+    report = preference(clip, Settings("cub", root, (0,), limit=2), tmp_path / "work")
+    found = report.values["SToRI"]["table 3"]
+    assert found["n"] == 6
+    assert "P@k" not in found
+    assert "0.154 ± 0.070" in report.tables[0].markdown()
