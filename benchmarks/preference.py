@@ -106,7 +106,7 @@ class Settings:
     seeds: tuple[int, ...] = (0, 1, 2)
     limit: int = 20
     five: int = 2
-    per_category: int = 8
+    per_category: int = 12
 
     def to_json(self, clip: Clip) -> dict[str, Any]:
         """All that results depend on."""
@@ -354,7 +354,8 @@ def _changes(by_seed: Sequence[Cell]) -> dict[str, Any]:
             "share up": float((up > plain).mean()),
             "share down": float((down < plain).mean()),
             "share both": float(((up > plain) & (down < plain)).mean()),
-            "share that can rise": float((plain < 1).mean()),
+            "share up, wrong way": float((up < plain).mean()),
+            "share down, wrong way": float((down > plain).mean()),
             "up against plain": asdict(paired_bootstrap(up, plain)),
             "down against plain": asdict(paired_bootstrap(down, plain)),
         }
@@ -424,7 +425,7 @@ def _opposite(by_seed: Sequence[Cell]) -> dict[str, Any]:
         "mean curve monotone": bool((np.diff(rising.mean(axis=0)) > 0).all()),
         "from w=0 to w=2": float(rising[:, -1].mean() - rising[:, 0].mean()),
         "share of the change below 0.5 and above 1.5": float(change[~inner].sum() / change.sum()),
-        "share of weights there": float((~inner).mean()),
+        "share of steps there": float((~inner).mean()),
     }
 
 
@@ -473,9 +474,11 @@ def _change_table(
     ]
     ap = found["AP"]
     note = (
-        f"n = {found['n']} controlled attributes in {found['seeds']} seeds; ± is the standard deviation over them. "
-        f"AP rises with {UP} for {ap['share up']:.1%}, falls with {DOWN} for {ap['share down']:.1%}, both for "
-        f"{ap['share both']:.1%}. Mean change over seeds: {_s(ap['up - plain over seeds'], '+.4f')} and "
+        f"n = {found['n']} controlled attributes, seeds: {found['seeds']}; ± is the standard deviation over the "
+        f"attributes. With {UP}, AP rises for {ap['share up']:.1%} of them and falls for "
+        f"{ap['share up, wrong way']:.1%}; with {DOWN}, it falls for {ap['share down']:.1%} and rises for "
+        f"{ap['share down, wrong way']:.1%}; the others' stays the same. Both as they should: "
+        f"{ap['share both']:.1%}. Mean change, ± over seeds: {_s(ap['up - plain over seeds'], '+.4f')} and "
         f"{_s(ap['down - plain over seeds'], '+.4f')}. Paired bootstrap over the attributes, 95%: "
         f"[{ap['up against plain']['low']:+.4f}, {ap['up against plain']['high']:+.4f}] and "
         f"[{ap['down against plain']['low']:+.4f}, {ap['down against plain']['high']:+.4f}]."
@@ -518,7 +521,7 @@ def _curve_table(values: Mapping[str, Any]) -> Table:
         ("mean curve monotone", lambda v: "yes" if v["figure 5"]["mean curve monotone"] else "no"),
         ("AUC gained from w = 0 to w = 2", lambda v: f"{v['figure 5']['from w=0 to w=2']:+.3f}"),
         (
-            "share of the change below 0.5 and above 1.5 (half of the weights)",
+            "share of the change that is below 0.5 and above 1.5, where 40% of the steps are",
             lambda v: f"{v['figure 5']['share of the change below 0.5 and above 1.5']:.1%}",
         ),
         (
@@ -543,7 +546,8 @@ def _opposite_figure(values: Mapping[str, Any]) -> "Figure":
             axes.plot(OPPOSITE, areas, style, color="C0" if marks[2] == "+" else "C1", label=marks)
         axes.set(title=method, xlabel="w on the first attribute, 2 - w on the second")
     figure.axes[0].set_ylabel("AUC")
-    figure.axes[-1].legend(title="first, second, third", fontsize=7, ncols=2)
+    lines, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(lines, labels, title="first,\nsecond,\nthird", loc="outside right center")
     return figure
 
 

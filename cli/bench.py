@@ -57,7 +57,7 @@ def preference(
     limit: Annotated[int, typer.Option(min=1, help="Combinations of three attributes a seed.")] = 20,
     five: Annotated[int, typer.Option(min=0, help="Combinations of five attributes (fashion).")] = 2,
     per_category: Annotated[
-        int | None, typer.Option(min=1, help="Pictures in each category. [default: 8, CelebA 100]")
+        int | None, typer.Option(min=1, help="Pictures in each category. [default: 12, CelebA 100]")
     ] = None,
     model: common.Model = None,
     device: common.Device = None,
@@ -71,7 +71,7 @@ def preference(
     from gair_search.benchmarks.preference import Settings
     from gair_search.benchmarks.preference import preference as measure
 
-    size = per_category or (100 if dataset == "celeba" else 8)
+    size = per_category or (100 if dataset == "celeba" else 12)
     settings = Settings(dataset, data, numbers, limit, five, size)
     clip = _clip(model, device)
     with _progress("pictures", as_json) as advance:
@@ -105,8 +105,8 @@ def _seeds(text: str) -> tuple[int, ...]:
         numbers = tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
         numbers = ()
-    if len(numbers) == 1 and "," not in text and numbers[0] > 0:
-        return tuple(range(numbers[0]))
+    if len(numbers) == 1 and "," not in text:
+        numbers = tuple(range(numbers[0]))
     if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
         raise GairError(f"--seeds {text}: how many, as 3, or different seeds from 0 on, as 0,1,2")
     return numbers

@@ -29,7 +29,7 @@ def test_preference_prints_tables_and_json_and_writes_files(gair: Gair, home: Pa
     assert code == 0
     assert "model: gair-mini" in err
     assert "| paper, CLIP: AP |" in out
-    assert "n = 3 controlled attributes in 1 seeds" in out
+    assert "n = 3 controlled attributes, seeds: 1;" in out
     assert (tmp_path / "runs/preference.qrels").is_file()
     assert (home / "bench/features").is_dir()
     code, out, _ = gair("bench", "preference", *small, "--json")
