@@ -1,6 +1,6 @@
 """A generator on the fashion world: does it draw what a caption says?
 
-    python benchmarks/generator_accuracy.py --judge build/gair-mini/judge.pt [--model gair-mini] [--n 500]
+    python -m training.generator_accuracy --judge build/gair-mini/judge.pt [--model gair-mini] [--n 500]
 
 - accuracy of kind, colour, pattern and background on images drawn from full captions of the test split, judged by a
   classifier that was trained on renderings alone (`training/judge.py`); beside it what the judge reads on the
