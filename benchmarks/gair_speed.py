@@ -151,6 +151,11 @@ def row(name: str, runs: Sequence[Run], loops: Sequence[Run]) -> str:
     return f"| {name} | {' | '.join(figures)} |"
 
 
+def _always(token: CustomToken, _: str) -> CustomToken:
+    """A lookup that knows one concept."""
+    return token
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="gair-mini")
@@ -180,7 +185,7 @@ def main() -> None:
             features = facts.concept_features(token)
             if features is None:
                 raise ConceptError(f"the file of <{token.name}> holds no features of its concept images")
-            told = mixture(prompt, clip, lambda _, token=token: token, facts.attributes(token))
+            told = mixture(prompt, clip, partial(_always, token), facts.attributes(token))
             visualizer = Visualizer(clip, generator)
             if not found[LOOP]:  # towers load and kernels are chosen outside the clock
                 visualizer.explore(told, features, replace(options, w=0.0))
