@@ -76,6 +76,22 @@ def roc_auc(scores: ArrayLike, positive: ArrayLike) -> float:
     return float(below.sum() / 2 / len(high) / len(low))
 
 
+def separation(scores: ArrayLike, positive: ArrayLike) -> float:
+    """How far positives score above negatives, in standard deviations: d' (Green and Swets 1966).
+
+    Unlike ranks it tells a change however few the pictures are. 0 where no score differs.
+
+    Raises:
+        ValueError: no positive, or no negative.
+    """
+    values, flags = np.asarray(scores, np.float64), np.asarray(positive, bool)
+    if flags.all() or not flags.any():
+        raise ValueError("the separation needs positives and negatives")
+    high, low = values[flags], values[~flags]
+    deviation = np.sqrt((high.var() + low.var()) / 2)
+    return float((high.mean() - low.mean()) / deviation) if deviation else 0.0
+
+
 @dataclass(frozen=True)
 class Summary:
     """Mean, sample standard deviation (0 for one value) and how many values."""

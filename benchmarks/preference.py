@@ -31,6 +31,7 @@ from gair_search.benchmarks.measures import (
     precision_at,
     ranked,
     roc_auc,
+    separation,
     summary,
 )
 from gair_search.benchmarks.methods import WEIGHTINGS, compiled
@@ -139,6 +140,7 @@ def preference(
     _ = clip.text_tower  # refused before an hour of encoding
     report = Report("preference", settings.to_json(clip), {}, [])
     cells_of = {name: value for name, value in report.settings.items() if name != "seeds"}
+    cells_of["measures"] = ["AP", "P@k", "separation"]  # what a cell's lists hold
     keep = Work("preference", cells_of | {"embedder": clip.embedder_id.to_metadata()}, work)
     pools = _Pools(clip, settings, keep, on_progress)
     cells: dict[str, list[Cell]] = {}
@@ -239,8 +241,10 @@ def _measured(
     place = {_key(weights): i for i, weights in enumerate(settings)}
 
     def measure(name: str, weights: Mapping[str, float]) -> list[float | None]:
-        flags = combination.labels[name][orders[place[_key(weights)]]]
-        return [average_precision(flags), precision_at(flags, combination.k) if combination.k else None]
+        row, labels = place[_key(weights)], combination.labels[name]
+        flags = labels[orders[row]]
+        at_k = precision_at(flags, combination.k) if combination.k else None
+        return [average_precision(flags), at_k, separation(scores[row], labels)]
 
     entry: dict[str, Any] = {"id": combination.id, "attributes": list(names), "n": len(ids)}
     entry["plain"] = {name: measure(name, {}) for name in names}
@@ -263,6 +267,7 @@ def _measured(
                     category_auc(member[orders[place[_key({a: w, b: round(2 - w, 1)})]]]) for w in OPPOSITE
                 ]
                 for key, member in categories.items()
+                if member.any()
             },
         }
         for a, b in combinations(names, 2)
@@ -335,7 +340,7 @@ def _changes(by_seed: Sequence[Cell]) -> dict[str, Any]:
     """Table 3: plain, emphasised and de-emphasised over all controlled attributes, and how many move as they should."""
     controlled = [(entry, name) for cell in by_seed for entry in cell for name in entry["attributes"]]
     found: dict[str, Any] = {"n": len(controlled), "seeds": len(by_seed)}
-    for index, measure in enumerate(("AP", "P@k")):
+    for index, measure in enumerate(("AP", "P@k", "separation")):
         plain, up, down = (
             np.array([entry[way][name][index] for entry, name in controlled], dtype=np.float64)
             for way in ("plain", "up", "down")
@@ -411,7 +416,10 @@ def _opposite(by_seed: Sequence[Cell]) -> dict[str, Any]:
                     # the same curve seen from the second attribute, whose weight is 2 - w
                     curves.setdefault(second + first + other, []).append(areas[::-1])
     arrays = {marks: np.array(rows) for marks, rows in sorted(curves.items())}
-    rising = np.concatenate([arrays["+-+"], arrays["+--"]])
+    apart = [arrays[marks] for marks in ("+-+", "+--") if marks in arrays]
+    if not apart:
+        raise DatasetError("no picture has one attribute without another; get more pictures")
+    rising = np.concatenate(apart)
     steps = np.diff(rising, axis=1)
     change = np.abs(np.diff(rising.mean(axis=0)))
     inner = np.array([DOWN <= (a + b) / 2 <= UP for a, b in pairwise(OPPOSITE)])
@@ -424,7 +432,7 @@ def _opposite(by_seed: Sequence[Cell]) -> dict[str, Any]:
         "share of steps that fall": float((steps < 0).mean()),
         "mean curve monotone": bool((np.diff(rising.mean(axis=0)) > 0).all()),
         "from w=0 to w=2": float(rising[:, -1].mean() - rising[:, 0].mean()),
-        "share of the change below 0.5 and above 1.5": float(change[~inner].sum() / change.sum()),
+        "share of the change below 0.5 and above 1.5": float(change[~inner].sum() / max(change.sum(), 1e-12)),
         "share of steps there": float((~inner).mean()),
     }
 
@@ -472,13 +480,14 @@ def _change_table(
         )
         for way, label in labels.items()
     ]
-    ap = found["AP"]
+    ap, apart = found["AP"], found["separation"]
     note = (
         f"n = {found['n']} controlled attributes, seeds: {found['seeds']}; ± is the standard deviation over the "
         f"attributes. With {UP}, AP rises for {ap['share up']:.1%} of them and falls for "
         f"{ap['share up, wrong way']:.1%}; with {DOWN}, it falls for {ap['share down']:.1%} and rises for "
         f"{ap['share down, wrong way']:.1%}; the others' stays the same. Both as they should: "
-        f"{ap['share both']:.1%}. Mean change, ± over seeds: {_s(ap['up - plain over seeds'], '+.4f')} and "
+        f"{ap['share both']:.1%}; of the separation of their scores, which knows no ties, {apart['share both']:.1%}. "
+        f"Mean change of AP, ± over seeds: {_s(ap['up - plain over seeds'], '+.4f')} and "
         f"{_s(ap['down - plain over seeds'], '+.4f')}. Paired bootstrap over the attributes, 95%: "
         f"[{ap['up against plain']['low']:+.4f}, {ap['up against plain']['high']:+.4f}] and "
         f"[{ap['down against plain']['low']:+.4f}, {ap['down against plain']['high']:+.4f}]."

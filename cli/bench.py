@@ -59,6 +59,10 @@ def preference(
     per_category: Annotated[
         int | None, typer.Option(min=1, help="Pictures in each category. [default: 12, CelebA 100]")
     ] = None,
+    start_fraction: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of the text tower's blocks left alone. [default: 0.5]"),
+    ] = None,
     model: common.Model = None,
     device: common.Device = None,
     work: WorkFolder = None,
@@ -73,7 +77,7 @@ def preference(
 
     size = per_category or (100 if dataset == "celeba" else 12)
     settings = Settings(dataset, data, numbers, limit, five, size)
-    clip = _clip(model, device)
+    clip = _clip(model, device, start_fraction)
     with _progress("pictures", as_json) as advance:
         report = measure(clip, settings, work, save_run is not None, advance)
     _finish(report, out, save_run, as_json)
@@ -112,7 +116,7 @@ def _seeds(text: str) -> tuple[int, ...]:
     return numbers
 
 
-def _clip(model: str | None, device: str | None) -> "Clip":
+def _clip(model: str | None, device: str | None, start_fraction: float | None = None) -> "Clip":
     """The model by its name, and no gallery: these tables make their own."""
     import os
     import warnings
@@ -123,7 +127,7 @@ def _clip(model: str | None, device: str | None) -> "Clip":
 
     spec = resolve(model or os.environ.get("GAIR_MODEL") or default_model())
     typer.secho(f"model: {spec.name}", fg="bright_black", err=True)
-    return Clip(spec, device)
+    return Clip(spec, device, start_fraction)
 
 
 @contextlib.contextmanager

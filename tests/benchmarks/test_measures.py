@@ -111,6 +111,8 @@ def test_by_hand() -> None:
     assert measures.category_auc(flags) == pytest.approx((0 + 0.25 + 0.5 + 0.75) / 4)
     assert measures.category_auc([True, True, False, False]) == pytest.approx((0.25 + 0.75 + 1 + 1) / 4)
     assert measures.roc_auc([4, 3, 2, 1], flags) == 1 / 4
+    assert measures.separation([5, 3, 2, 0], [True, True, False, False]) == 3
+    assert measures.separation([1, 1, 1], [True, False, False]) == 0
     assert measures.ranked([1.0, 2.0, 1.0], ["a", "b", "c"]).tolist() == [1, 2, 0]
 
 

@@ -79,6 +79,8 @@ def test_the_table_in_small_with_resume_and_runs(
         assert len(curves["+-+"]) == len(OPPOSITE)
     plain = [v["table 3"]["AP"]["plain"] for v in report.values.values()]
     assert plain[0] == pytest.approx(plain[1])
+    apart = ours["table 3"]["separation"]
+    assert apart["up - plain"]["mean"] > 0 > apart["down - plain"]["mean"]
     assert "paper, CLIP: AP" in report.tables[0].markdown()
 
     saved = preference(clip, SMALL, tmp_path, save_run=True)
