@@ -148,7 +148,7 @@ def main() -> None:
     data, vae = Data(args.work, empty), AutoencoderKL.from_pretrained(args.work / "vae")
     unet, scheduler = denoiser(), DDPMScheduler.from_config(SCHEDULE)
     averaged = AveragedModel(unet, multi_avg_fn=get_ema_multi_avg_fn(0.998))
-    optim, first = MuonAdamW(unet, muon_lr=3e-3, adamw_lr=1e-3), 0
+    optim, first = MuonAdamW(unet, muon_lr=5e-3, adamw_lr=1.5e-3), 0
     state = checkpoint.load(args.work / "unet.pt")
     if state:
         unet.load_state_dict(state["unet"])
