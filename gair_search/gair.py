@@ -30,11 +30,11 @@ A = TypeVar("A", Tensor, NDArray[np.float32])
 COARSE = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Candidate weights that are tried first."""
 
-PLAIN = tuple(i / 10 for i in range(11))
-"""Candidate weights of the plain loop."""
-
 STEP = 0.1
 """Candidates are not refined below this distance."""
+
+TENTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""The candidates of the plain loop."""
 
 Evaluate = Callable[[Sequence[float]], Mapping[float, float]]
 """Candidate weights -> the score of each; -inf where no image of it is any good."""
@@ -194,7 +194,7 @@ def coarse_to_fine(
     return scores
 
 
-def plain_loop(evaluate: Evaluate, candidates: Iterable[float] = PLAIN) -> dict[float, float]:
+def plain_loop(evaluate: Evaluate, candidates: Iterable[float] = TENTHS) -> dict[float, float]:
     """Algorithm 1 as written: one candidate after the other. The reference for `coarse_to_fine`."""
     scores: dict[float, float] = {}
     for w in candidates:

@@ -295,7 +295,7 @@ def embedded(images: Tensor, clip: Clip) -> NDArray[np.float32]:
     else:
         shown = [Image.fromarray(image) for image in images.cpu().numpy()]
         resized = torch.from_numpy(np.stack([clip.preprocessing.pixels(image) for image in shown]))
-    parts = [clip.embed(part) for part in resized.split(_EMBEDDED_AT_ONCE)]
+    parts = [clip.embed(part) for part in torch.split(resized, _EMBEDDED_AT_ONCE)]
     return torch.cat(parts).cpu().numpy()
 
 
