@@ -420,7 +420,7 @@ def _opposite(by_seed: Sequence[Cell]) -> dict[str, Any]:
     if not apart:
         raise DatasetError("no picture has one attribute without another; get more pictures")
     rising = np.concatenate(apart)
-    steps = np.diff(rising, axis=1)
+    steps = np.diff(rising, axis=1).round(9)  # rounding errors are no falls
     change = np.abs(np.diff(rising.mean(axis=0)))
     inner = np.array([DOWN <= (a + b) / 2 <= UP for a, b in pairwise(OPPOSITE)])
     return {
