@@ -3,10 +3,14 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from gair_search.cli import common
+
+if TYPE_CHECKING:
+    from gair_search.clip import TextTower
+    from gair_search.tokens.custom_token import CustomToken
 
 app = typer.Typer(
     help="List custom tokens, choose one, bring them in from files and hand them on.",
@@ -22,7 +26,7 @@ class Format(StrEnum):
     webui = "webui"
 
 
-_NOT_READ = frozenset({"text_tower_assumed", "concept_features", "quality", "settings"})
+_NOT_READ = frozenset({"text_tower_assumed", "concept_features", "quality", "settings", "held_out"})
 """Facts that `show` tells in other words, or only with --json."""
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `gair concepts list` shows it.")]
@@ -64,24 +68,37 @@ def list_concepts(as_json: common.Json = False) -> None:
 
 
 @app.command()
-def show(name: Name, as_json: common.Json = False) -> None:
-    """Show all that is known of a custom token, and the words nearest to its vectors."""
+def show(
+    name: Name,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page.")
+    ] = None,
+    as_json: common.Json = False,
+) -> None:
+    """Show all that is known of a custom token, how good it is, and the words nearest to its vectors."""
     from gair_search.tokens.report import describe, measured
     from gair_search.tokens.store import TokenStore
 
     store = TokenStore()
     token = store.get(name)
+    tower, missing = _text_tower(token)
     facts: dict[str, Any] = {
         **describe(token),
         "quality": measured(token),
         "active": name == store.active_name,
         "file": str(store.path(name)),
-        **_nearest_words(token),
+        **_nearest_words(token, tower, missing),
     }
+    if html:
+        from gair_search.cli.page import write_concept
+
+        write_concept(html, facts, _rows(facts), _beside_words(token, tower))
     if as_json:
         common.print_json(facts)
-    else:
-        _print_facts(facts)
+        return
+    _print_facts(facts)
+    if html:
+        typer.echo(f"\npage: {html}")
 
 
 @app.command()
@@ -227,8 +244,8 @@ def _row(store: Any, name: str) -> dict[str, Any]:
     return {key: facts[key] for key in ("name", "n_vectors", "parent", "model", "text_tower", "made_at")}
 
 
-def _nearest_words(token: Any) -> dict[str, Any]:
-    """The words nearest to a token's vectors; or None, and why, where its model isn't at hand."""
+def _text_tower(token: "CustomToken") -> "tuple[TextTower | None, str]":
+    """The text tower that a token belongs to; or None, and why, where it isn't at hand."""
     import warnings
 
     warnings.filterwarnings("ignore")
@@ -238,22 +255,41 @@ def _nearest_words(token: Any) -> dict[str, Any]:
     try:
         spec = resolve(token.model or default_model())
         from gair_search.clip import Clip
-        from gair_search.tokens.report import nearest_words
 
         tower = Clip(spec, "cpu").text_tower
     except GairError as error:
-        return {"nearest_words": None, "nearest_words_missing": str(error)}
+        return None, str(error)
     if tower.table_hash != token.text_tower:
-        reason = f"the text tower of {spec.name} is {tower.table_hash}, not the token's own"
-        return {"nearest_words": None, "nearest_words_missing": reason}
+        return None, f"the text tower of {spec.name} is {tower.table_hash}, not the token's own"
+    return tower, ""
+
+
+def _nearest_words(token: "CustomToken", tower: "TextTower | None", missing: str) -> dict[str, Any]:
+    """The words nearest to a token's vectors; or None, and why, without its text tower."""
+    if tower is None:
+        return {"nearest_words": None, "nearest_words_missing": missing}
+    from gair_search.tokens.report import nearest_words
+
     words = nearest_words(token, tower)
     return {"nearest_words": [[{"word": w, "cosine": c} for w, c in row] for row in words]}
 
 
-def _print_facts(facts: dict[str, Any]) -> None:
-    """`show` for people."""
+def _beside_words(token: "CustomToken", tower: "TextTower | None") -> dict[str, Any]:
+    """What a page draws besides the facts; without the token's text tower, less."""
+    from gair_search.tokens.facts import held_out
+    from gair_search.tokens.report import affinity, norm_range, related_words
+
+    drawn: dict[str, Any] = {"losses": held_out(token)}
+    if tower is not None:
+        words = related_words(token, tower)
+        drawn |= {"affinity": affinity(token, tower, words), "norm_range": norm_range(tower, words)}
+    return drawn
+
+
+def _rows(facts: dict[str, Any]) -> dict[str, str]:
+    """What `show` tells line by line."""
     assumed = " (assumed: its file did not say)" if facts["text_tower_assumed"] else ""
-    rows = {
+    return {
         "concept": f"<{facts['name']}>{', the active one' if facts['active'] else ''}",
         "parent": facts["parent"] or "-",
         "vectors": f"{facts['n_vectors']} of width {facts['width']}",
@@ -263,6 +299,11 @@ def _print_facts(facts: dict[str, Any]) -> None:
         "file": facts["file"],
         **{key: value for key, value in sorted(facts["facts"].items()) if key not in _NOT_READ},
     }
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
+    """`show` for people."""
+    rows = _rows(facts)
     width = max(len(_plain(key)) for key in rows)
     for key, value in rows.items():
         typer.echo(f"{_plain(key):<{width}}  {_plain(value)}")

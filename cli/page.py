@@ -1,8 +1,8 @@
-"""Self-contained HTML pages, pictures included: the hits of a search, and prompts shaded by token weight."""
+"""Self-contained HTML pages, pictures included: the hits of a search, prompts shaded by token weight, a concept."""
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 THUMBNAIL_SIDE = 360
 _SMALL_SIDE = 168
 _PICTURES = 4
+_CLIPPED = 0.4
+"""The cosine from which on an affinity is shown darkest: Perera et al., figure 4."""
 
 
 def write_page(
@@ -71,6 +73,56 @@ def write_explanation(file: Path, title: str, lines: Sequence[str], groups: "Seq
         for group in groups
     ]
     _write(file, _render("explain.html.j2", title=title, lines=lines, groups=shown))
+
+
+def write_concept(
+    file: Path, facts: Mapping[str, Any], rows: Mapping[str, str], drawn: Mapping[str, Any]
+) -> None:
+    """Write the page of a custom token: its facts, how good it is, and where it lies among words.
+
+    Args:
+        facts: as `gair concepts show --json` tells them.
+        rows: what is to be told line by line.
+        drawn: `losses`, pairs of step and held-out loss; where the text tower is at hand, `affinity` (labels, and
+            their cosines `[n, n]`) and `norm_range` (lowest and highest norm of the attributes).
+
+    Raises:
+        GairError: the file can't be written.
+    """
+    low, high = drawn.get("norm_range", (0.0, 0.0))
+    if facts["quality"]:
+        low, high = facts["quality"]["norm_lowest"], facts["quality"]["norm_highest"]
+    labels, cosines = drawn.get("affinity", ([], []))
+    cells = [[(float(c), min(max(float(c), 0) / _CLIPPED, 1)) for c in row] for row in cosines]
+    page = _render(
+        "concept.html.j2",
+        title=f"<{facts['name']}>",
+        facts=facts,
+        rows=rows,
+        low=low,
+        high=high,
+        top=1.05 * max([*facts["norms"], high]) or 1,
+        labels=labels,
+        affinity=list(zip(labels, cells, strict=True)),
+        clipped=_CLIPPED,
+        losses=drawn["losses"],
+        curve=_curve(drawn["losses"]),
+    )
+    _write(file, page)
+
+
+def _curve(
+    losses: Sequence[tuple[int, float]], width: float = 600, height: float = 140
+) -> list[tuple[float, float]]:
+    """Places of (step, loss) in a picture of that size, the highest loss at its top; [] of fewer than two."""
+    steps, values = zip(*losses, strict=True) if len(losses) > 1 else ((), ())
+    if not values or steps[0] == steps[-1]:
+        return []
+    low, span = min(values), max(values) - min(values) or 1
+    return [
+        (width * (step - steps[0]) / (steps[-1] - steps[0]), height * (1 - (value - low) / span))
+        for step, value in losses
+    ]
 
 
 def _render(template: str, **values: Any) -> str:

@@ -2,6 +2,9 @@
 
 import base64
 import binascii
+import json
+import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,9 @@ CONCEPT_FEATURES = "concept_features"
 
 METHOD = "method"
 """`joint`, `prompt tuning` or `textual inversion`."""
+
+HELD_OUT = "held_out"
+"""The held-out loss of every look at the run: JSON, `[[step, loss], ...]`."""
 
 PROMPT_TUNING = "prompt tuning"
 """The method whose tokens draw nothing that means anything (the paper, table 4)."""
@@ -58,6 +64,20 @@ def concept_features(token: CustomToken) -> NDArray[np.float32] | None:
         return unpack(text)
     except ValueError as error:
         raise ConceptError(f"<{token.name}>: {CONCEPT_FEATURES} in its file is damaged: {error}") from error
+
+
+def pack_losses(looks: Iterable[tuple[int, float]]) -> str:
+    """(step, held-out loss) pairs as a string for metadata, six digits each."""
+    return json.dumps([[step, float(f"{loss:.6g}")] for step, loss in looks])
+
+
+def held_out(token: CustomToken) -> list[tuple[int, float]]:
+    """(step, held-out loss) of every look at the run; [] where the file says none, or nothing that makes sense."""
+    try:
+        pairs = [(int(step), float(loss)) for step, loss in json.loads(token.facts.get(HELD_OUT, "[]"))]
+    except (ValueError, TypeError, OverflowError):
+        return []
+    return pairs if all(math.isfinite(loss) for _, loss in pairs) else []
 
 
 def learned_with(token: CustomToken) -> str:

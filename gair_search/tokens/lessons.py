@@ -175,6 +175,7 @@ def learn_token(
         "settings": json.dumps(asdict(settings)),
         "seed": str(seed),
         "step": str(learned.step),
+        facts.HELD_OUT: facts.pack_losses((look.step, look.held_out) for look in learned.losses),
         "n_images": str(len(images)),
         "learned_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "quality": json.dumps(quality(learned.vectors, problem, tower, words)),

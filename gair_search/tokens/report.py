@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 CONTEXTS = ("on a beach", "in the snow")
 """Two places that are seen to be different, for `composition`."""
 
+QUALITY = ("separation", "norm_lowest", "norm_highest", "composition")
+"""What `quality` tells."""
+
 _ASKED = 20
 """Attributes that stand for words in `composition` and `affinity`."""
 
@@ -105,7 +108,6 @@ def quality(
     """
     import torch
 
-    from gair_search.tokens.attributes import average_embeddings
     from gair_search.tokens.prompts import CLASSIFICATION, Slot
 
     slot = Slot.template(tower, CLASSIFICATION, problem.parent)
@@ -116,13 +118,21 @@ def quality(
             (x @ (concept - parent)).cpu().numpy()
             for x in (problem.held_out_concept, problem.held_out_negatives)
         ]
-        norms = average_embeddings(tower, words).norm(dim=1)
+    lowest, highest = norm_range(tower, words)
     return {
         "separation": auc(*scores),
-        "norm_lowest": float(norms.min()),
-        "norm_highest": float(norms.max()),
+        "norm_lowest": lowest,
+        "norm_highest": highest,
         "composition": composition(vectors, problem.parent, tower, words[:_ASKED]),
     }
+
+
+def norm_range(tower: "TextTower", words: Sequence[str]) -> tuple[float, float]:
+    """Lowest and highest L2 norm of words' average embeddings."""
+    from gair_search.tokens.attributes import average_embeddings
+
+    norms = average_embeddings(tower, words).norm(dim=1)
+    return float(norms.min()), float(norms.max())
 
 
 def composition(vectors: "Tensor", parent: str, tower: "TextTower", words: Sequence[str]) -> float:
@@ -152,12 +162,22 @@ def composition(vectors: "Tensor", parent: str, tower: "TextTower", words: Seque
 
 
 def measured(token: CustomToken) -> dict[str, float] | None:
-    """The `quality` that a token's file tells; None where it tells none."""
+    """The `quality` that a token's file tells; None where it tells none, or not all of it in finite numbers."""
     try:
         found = json.loads(token.facts.get("quality", "null"))
-        return {str(key): float(value) for key, value in found.items()} if isinstance(found, dict) else None
-    except (ValueError, TypeError):
+        told = {key: float(found[key]) for key in QUALITY}
+    except (ValueError, TypeError, KeyError, OverflowError):
         return None
+    return told if np.isfinite(list(told.values())).all() else None
+
+
+def related_words(token: CustomToken, tower: "TextTower") -> list[str]:
+    """Attributes to compare a token with: its own; else those nearest to its parent; else the commonest."""
+    from gair_search.tokens import attributes, facts
+
+    if known := facts.attributes(token):
+        return known
+    return attributes.nearest(tower, token.parent, _ASKED) if token.parent else list(attributes.vocabulary())
 
 
 def affinity(
@@ -166,7 +186,7 @@ def affinity(
     """Figure 4 of Perera et al.: cosines between attributes' average embeddings and the token's mean vector.
 
     Returns:
-        labels (the attributes, then the token) and their cosines `[n, n]`.
+        labels (the attributes, at most 20, then the token) and their cosines `[n, n]`; 0 with a zero vector.
     """
     from gair_search.tokens.attributes import average_embeddings
 
@@ -174,5 +194,6 @@ def affinity(
     rows = np.vstack(
         [average_embeddings(tower, shown).cpu().numpy(), token.vectors.mean(0, keepdims=True)]
     ).astype(np.float64)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    rows /= np.where(norms > 0, norms, 1)
     return [*shown, f"<{token.name}>"], rows @ rows.T

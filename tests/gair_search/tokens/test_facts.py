@@ -5,7 +5,7 @@ import pytest
 
 from gair_search.errors import ConceptError
 from gair_search.tokens.custom_token import CustomToken
-from gair_search.tokens.facts import attributes, concept_features, pack, unpack
+from gair_search.tokens.facts import attributes, concept_features, held_out, pack, pack_losses, unpack
 
 
 def _token(**facts: str) -> CustomToken:
@@ -30,3 +30,11 @@ def test_facts_of_a_token():
     assert attributes(_token()) == []
     assert concept_features(_token()) is None
     assert concept_features(_token(concept_features=pack(np.ones(3, np.float32)))).tolist() == [1, 1, 1]
+
+
+def test_losses_of_a_run():
+    looks = [(10, 0.123456789), (20, 1e-9)]
+    assert held_out(_token(held_out=pack_losses(looks))) == [(10, 0.123457), (20, 1e-9)]
+    assert held_out(_token()) == []
+    for text in ("no json", "3", "[[1]]", '[["a", 1]]', "[[1, Infinity]]", "[[1, null]]"):
+        assert held_out(_token(held_out=text)) == []
