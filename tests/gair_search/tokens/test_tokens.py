@@ -69,7 +69,7 @@ def test_store_finds_lists_and_forgets() -> None:
 
 def test_the_active_concept() -> None:
     store = TokenStore()
-    with pytest.raises(ConceptError, match="none is learned yet"):
+    with pytest.raises(ConceptError, match=r"there is none yet: gair learn NAME.*gair concepts import FILE"):
         store.active()
     store.save(token("a"))
     assert store.active().name == "a"
