@@ -51,7 +51,10 @@ def list_concepts(as_json: common.Json = False) -> None:
         common.print_json({"active": active, "concepts": rows})
         return
     if not rows:
-        typer.echo("no custom tokens yet; bring one in with: gair concepts import FILE")
+        typer.echo(
+            "no custom tokens yet; learn one with: gair learn NAME PHOTO... --parent WORD; "
+            "or bring one in with: gair concepts import FILE"
+        )
         return
     table = [("", "name", "vectors", "parent", "model", "made")]
     for row in rows:

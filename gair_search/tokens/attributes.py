@@ -17,7 +17,7 @@ _BATCH = 256
 
 @lru_cache
 def vocabulary() -> tuple[str, ...]:
-    """681 or so adjectives of what a photo can show, out of WordNet; the commonest first."""
+    """680 adjectives of what a photo can show, out of WordNet; the commonest first."""
     text = Path(__file__).with_name("adjectives.txt").read_text("utf-8")
     return tuple(line for line in text.splitlines() if line and not line.startswith("#"))
 

@@ -68,8 +68,8 @@ class TokenStore:
                 f"gair concepts use NAME, or write the name in the prompt"
             )
         raise ConceptError(
-            "* stands for a custom token, and none is learned yet: gair concepts import FILE brings one in; "
-            "write \\* for the character"
+            "* stands for a custom token, and there is none yet: gair learn NAME PHOTO... --parent WORD learns one, "
+            "gair concepts import FILE brings one in; write \\* for the character"
         )
 
     def use(self, name: str) -> None:
@@ -128,7 +128,10 @@ class TokenStore:
         for name in names:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:5]
-                hint = "there is none yet: gair concepts import FILE brings one in"
+                hint = (
+                    "there is none yet: gair learn NAME PHOTO... --parent WORD learns one, "
+                    "gair concepts import FILE brings one in"
+                )
                 if near:
                     hint = f"did you mean {' or '.join(f'<{n}>' for n in near)}?"
                 raise ConceptError(f"unknown concept <{name}>; {hint}")

@@ -49,8 +49,9 @@ def foreign(path: Path, width: int = MINI_WIDTH, n: int = 2) -> Path:
 def test_list_shows_what_there_is_and_marks_the_active_one(
     gair: Gair, stored: Callable[..., CustomToken]
 ) -> None:
-    assert (
-        gair("concepts", "list")[1] == "no custom tokens yet; bring one in with: gair concepts import FILE\n"
+    assert gair("concepts", "list")[1] == (
+        "no custom tokens yet; learn one with: gair learn NAME PHOTO... --parent WORD; "
+        "or bring one in with: gair concepts import FILE\n"
     )
     assert json.loads(gair("concepts", "list", "--json")[1]) == {"active": None, "concepts": []}
     stored("my-dress", 3)
