@@ -4,10 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from gair_search import models
 from gair_search.clip import Clip
 from gair_search.gallery.base import Gallery
+
+
+# the same examples in every run, however slow the machine is
+settings.register_profile("gair", deadline=None, derandomize=True)
+settings.load_profile("gair")
 
 
 @pytest.fixture(autouse=True)
