@@ -242,7 +242,7 @@ def drawn_diffusion_loss(
     latents = denoiser.latents[_draw(len(denoiser.latents), n, draws)]
     noise = torch.randn(latents.shape, generator=draws).to(latents)
     steps = _draw(denoiser.scheduler.config.num_train_timesteps, n, draws).to(latents.device)
-    conditioning = slot.encode(tower, vectors, full_context=True).conditioning.expand(n, -1, -1)
+    conditioning = slot.encode(tower, vectors, full_context=True).conditioning.to(latents).expand(n, -1, -1)
     return diffusion_loss(denoiser.unet, denoiser.scheduler, latents, noise, steps, conditioning)
 
 

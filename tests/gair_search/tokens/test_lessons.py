@@ -184,6 +184,18 @@ def test_a_token_and_what_its_file_says(tiny: Clip, generator: Generator, photos
     assert not np.array_equal(learned(2).token.vectors, token.vectors)
 
 
+def test_a_generator_in_half_precision_as_on_cuda(folder: Path, photos: list[Image.Image]):
+    clip = Clip(resolve(f"local-dir:{folder}"), "cpu")
+    clip.dtype = torch.bfloat16
+    own = Generator.load(clip)
+    assert own.unet.dtype == torch.bfloat16
+    lesson = lessons.learn_token(
+        "x", photos, "dress", clip, lambda *_: unit(8, 16), settings=QUICK, adjectives=WORDS, generator=own
+    )
+    assert lesson.token.vectors.dtype == np.float32
+    assert all(np.isfinite(look.held_out) for look in lesson.learned.losses)
+
+
 def test_what_can_t_be_learned_is_told_before_anything_is_computed(tiny: Clip, photos: list[Image.Image]):
     def never(*_: object) -> np.ndarray:
         raise AssertionError
