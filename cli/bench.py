@@ -84,6 +84,61 @@ def preference(
 
 
 @app.command()
+def retrieval(
+    dataset: Annotated[
+        Literal["fashion", "dreambooth", "pervl-deepfashion2"],
+        typer.Option(help="Made here, or a data set that you have."),
+    ] = "fashion",
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="FOLDER", help="Where that data set lies, as unpacked.")
+    ] = None,
+    seeds: Seeds = "3",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Concepts a seed; the gallery stays whole. [default: all]")
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help='Rows, as "prompt tuning,ours". [default: all without GAIR]'),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of learning a token. [default: the model's own]")
+    ] = None,
+    gair: Annotated[bool, typer.Option("--gair", help="GAIR besides, for prompt tuning and ours.")] = False,
+    shots: Annotated[
+        int | None, typer.Option(min=1, help="Photos to learn from. [default: 5, DreamBooth 3]")
+    ] = None,
+    split: Annotated[Literal["test", "validation"], typer.Option(help="Of PerVL.")] = "test",
+    captions: Annotated[Literal["detailed", "short"], typer.Option(help="Of PerVL.")] = "detailed",
+    attributes: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="As red,old. [default: nearest to the parent; PerVL the paper's]"),
+    ] = None,
+    model: common.Model = None,
+    device: common.Device = None,
+    work: WorkFolder = None,
+    out: Out = None,
+    save_run: SaveRun = None,
+    as_json: common.Json = False,
+) -> None:
+    """Concepts in contexts that a caption names, found again by each method (custom tokens, table 4)."""
+    numbers = _seeds(seeds)
+    from gair_search.benchmarks.retrieval import Settings
+    from gair_search.benchmarks.retrieval import retrieval as measure
+
+    from gair_search.tokens.attributes import parse
+
+    names = tuple(name.strip() for name in (methods or "").split(",") if name.strip())
+    words = tuple(parse(attributes)) if attributes else ()
+    settings = Settings(
+        dataset, data, numbers, limit, names, steps, gair, shots, split, captions, attributes=words
+    )
+    clip = _clip(model, device)
+    with _progress("concepts x methods", as_json) as advance:
+        report = measure(clip, settings, work, save_run is not None, advance)
+    _finish(report, out, save_run, as_json)
+
+
+@app.command()
 def speed(
     rounds: Annotated[int, typer.Option(min=3, help="How often each is timed, in turns.")] = 30,
     images: Annotated[int, typer.Option(min=32, help="Pictures of the indexing run.")] = 128,

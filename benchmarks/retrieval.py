@@ -1,0 +1,422 @@
+"""`gair bench retrieval`: text-to-image retrieval of concepts (Perera et al., section 5, table 4).
+
+Every concept is learned from its own few images, and each query names it in a context. A query is answered by
+cosine similarity over the whole gallery. Negative images come from the gallery, without labels.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from gair_search.benchmarks.concept_methods import (
+    GAIR,
+    LEARNED,
+    OURS,
+    PALAVRA,
+    PLAIN,
+    PROMPT_TUNING,
+    TEXT_ONLY,
+    Features,
+    Study,
+    asked_with,
+    learned_by,
+    palavra,
+    with_gair,
+)
+from gair_search.benchmarks.datasets.base import Query, RetrievalSet
+from gair_search.benchmarks.datasets.dreambooth import dreambooth
+from gair_search.benchmarks.datasets.fashion import fashion_world
+from gair_search.benchmarks.datasets.pervl import Captions, Split, deepfashion2
+from gair_search.benchmarks.harness import Progress, Report, Table, Work
+from gair_search.benchmarks.measures import (
+    Comparison,
+    Summary,
+    paired_bootstrap,
+    ranked,
+    recall_at,
+    reciprocal_rank,
+    summary,
+)
+
+from gair_search.clip import Clip
+from gair_search.errors import DatasetError, GairError, ModelError
+from gair_search.gair import GairOptions
+from gair_search.generator import Generator
+from gair_search.tokens import facts
+from gair_search.tokens.learn import Settings as Learning
+from gair_search.tokens.lessons import settings_for
+
+METHODS = (*PLAIN, PALAVRA, *LEARNED)
+"""All rows without GAIR."""
+
+NEEDS_GENERATOR = frozenset(name for name, (way, _) in LEARNED.items() if way != "prompt tuning") | set(GAIR)
+
+CUTS = (1, 5, 10)
+
+PAPER = {
+    TEXT_ONLY: "17.6 ± 0.0",
+    "text + average image": "21.7 ± 2.4",
+    PALAVRA: "28.4 ± 0.7",
+    "ideal words": "37.0 ± 1.1",
+    PROMPT_TUNING: "51.4 ± 2.1",
+    f"{PROMPT_TUNING} + GAIR": "45.2 ± 0.8",
+    OURS: "56.6 ± 2.3",
+    f"{OURS} + GAIR": "58.8 ± 2.3",
+}
+"""Table 4: MRR on DeepFashion2, in percent; PALAVRA there with both stages."""
+
+PERVL_ATTRIBUTES = ("red", "old", "worn", "bright", "dark", "pink")
+"""The paper's for DeepFashion2."""
+
+Source = Literal["fashion", "dreambooth", "pervl-deepfashion2"]
+SHOTS: dict[Source, int] = {"fashion": 5, "dreambooth": 3, "pervl-deepfashion2": 5}
+"""Concept images, unless given."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made of.
+
+    Attributes:
+        dataset: the fashion world, or a folder of another.
+        data: that folder.
+        seeds: each draws concepts (fashion world) or concept images, and seeds the learning.
+        limit: concepts a seed; the gallery stays whole.
+        methods: which rows, in the table's order; all without GAIR where empty.
+        steps: of learning; the model's own unless given.
+        gair: whether GAIR is run with those methods that the paper runs it with.
+        shots: concept images; as `SHOTS` unless given.
+        split, captions: of PerVL.
+        attributes: that span the subspace; PerVL's are the paper's, others those nearest to the parent.
+        world: further arguments of `fashion_world`.
+    """
+
+    dataset: Source = "fashion"
+    data: Path | None = None
+    seeds: tuple[int, ...] = (0, 1, 2)
+    limit: int | None = None
+    methods: tuple[str, ...] = ()
+    steps: int | None = None
+    gair: bool = False
+    shots: int | None = None
+    split: Split = "test"
+    captions: Captions = "detailed"
+    attributes: tuple[str, ...] = ()
+    world: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The methods to run.
+
+        Raises:
+            GairError: an unknown one.
+        """
+        known = {name.lower(): name for name in (*METHODS, *GAIR)}
+        if unknown := [name for name in self.methods if name.lower() not in known]:
+            raise GairError(f'no method "{unknown[0]}"; there are: {", ".join((*METHODS, *GAIR))}')
+        asked = {known[name.lower()] for name in self.methods} or set(METHODS)
+        if self.gair:
+            asked |= {name for name, base in GAIR.items() if base in asked}
+        return tuple(name for name in (*METHODS, *GAIR) if name in asked)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The attributes; empty where the parent says them."""
+        return self.attributes or (PERVL_ATTRIBUTES if self.dataset == "pervl-deepfashion2" else ())
+
+    def load(self, seed: int) -> RetrievalSet:
+        """The data set of a seed. Raises DatasetError."""
+        shots = self.shots or SHOTS[self.dataset]
+        if self.dataset == "fashion":
+            return fashion_world(seed, shots=shots, **self.world).limited(self.limit)
+        if self.data is None:
+            raise DatasetError(f"{self.dataset}: say where it lies with --data FOLDER")
+        if self.dataset == "dreambooth":
+            return dreambooth(self.data, shots, seed).limited(self.limit)
+        return deepfashion2(self.data, self.split, self.captions, shots, seed).limited(self.limit)
+
+    def to_json(self, clip: Clip, learning: Learning) -> dict[str, Any]:
+        """All that results depend on."""
+        return asdict(self) | {
+            "data": str(self.data.absolute()) if self.data else None,
+            "seeds": list(self.seeds),
+            "methods": list(self.rows),
+            "shots": self.shots or SHOTS[self.dataset],
+            "attributes": list(self.words),
+            "world": dict(self.world),
+            "model": clip.spec.name,
+            "learning": asdict(learning),
+        }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a method found for one query.
+
+    Attributes:
+        query: `seed{s}/{id}`.
+        concept: `seed{s}/{name}`.
+        values: measure -> value.
+    """
+
+    query: str
+    concept: str
+    values: dict[str, float]
+
+
+def retrieval(
+    clip: Clip,
+    settings: Settings,
+    work: Path | None = None,
+    save_run: bool = False,
+    on_progress: Progress | None = None,
+) -> Report:
+    """Measure all methods; learned tokens, GAIR's queries and image features are taken from the work folder.
+
+    Methods that need a generator are left out, and the report says so, where the model has none.
+
+    Args:
+        clip: a model whose text tower takes custom tokens.
+        settings: what to run.
+        work: where finished parts are kept; `GAIR_HOME/bench` unless given.
+        save_run: keep the rankings, too.
+        on_progress: called with how many (seed, concept, method) are done, and how many there are.
+
+    Raises:
+        DatasetError: the data set is absent or incomplete. ModelError: the tower takes plain prompts only.
+        GairError: an unknown method; ConceptError: the gallery has too few negative images.
+    """
+    _ = clip.text_tower
+    learning = settings_for(clip.spec)
+    if settings.steps is not None:
+        learning = replace(learning, steps=settings.steps)
+    rows = settings.rows
+    generator, why = _generator(clip) if NEEDS_GENERATOR & set(rows) else (None, "")
+    skipped = [name for name in rows if name in NEEDS_GENERATOR and generator is None]
+    rows = tuple(name for name in rows if name not in skipped)
+    report = Report("retrieval", settings.to_json(clip, learning), {}, [])
+    kept = _Kept(clip, report.settings, generator, work)
+    answers: dict[str, list[Answer]] = {name: [] for name in rows}
+    seconds: dict[str, list[float]] = {name: [] for name in rows}
+    weights: dict[str, list[float]] = {name: [] for name in rows}
+    done = gallery_size = 0
+    for number, seed in enumerate(settings.seeds):
+        data = settings.load(seed)
+        gallery, gallery_size = kept.work.features(clip, data.gallery), len(data.gallery)
+        total = len(data.concepts) * len(rows) * len(settings.seeds)
+        for study in _studies(clip, data, gallery, kept.work, settings, learning, generator, seed):
+            for name in rows:
+                vectors, said = kept.query_vectors(study, name)
+                for query, vector in zip(study.queries, vectors, strict=True):
+                    answers[name].append(
+                        _answered(data, gallery, query, vector, seed, name, report, save_run)
+                    )
+                seconds[name].append(said["seconds"])
+                weights[name] += said.get("weights", [])
+                done += 1
+                if on_progress:
+                    on_progress(done, total)
+        if number == 0 and data.problems:
+            report.values["problems"] = list(data.problems)
+    report.values["methods"] = {
+        name: _values(answers[name], answers.get(PROMPT_TUNING, []), seconds[name], weights[name])
+        for name in rows
+    }
+    report.values["skipped"] = dict.fromkeys(skipped, why)
+    report.tables.append(_table(report, gallery_size, learning))
+    return report
+
+
+def _generator(clip: Clip) -> tuple[Generator | None, str]:
+    """The model's own generator; or None, and why there is none."""
+    try:
+        return Generator.load(clip), ""
+    except ModelError as error:  # GeneratorError among them
+        return None, str(error)
+
+
+class _Kept:
+    """Finished tokens and GAIR's queries, a cell each (seed, concept, method)."""
+
+    def __init__(
+        self, clip: Clip, settings: Mapping[str, Any], generator: Generator | None, folder: Path | None
+    ) -> None:
+        apart = ("seeds", "limit", "methods", "gair")  # a cell does not depend on them
+        facts = {name: value for name, value in settings.items() if name not in apart}
+        facts["embedder"] = clip.embedder_id.to_metadata()
+        self.work = Work("retrieval", facts, folder)
+        # tokens that no generator has seen stay good when the generator is another
+        drawn = facts | {"generator": generator.identity} if generator else facts
+        self._drawn = Work("retrieval", drawn, folder)
+
+    def query_vectors(self, study: Study, name: str) -> tuple[Features, dict[str, Any]]:
+        """Query vectors `[Q, embed_dim]` of a method, and the seconds (and mixing weights) that it took."""
+        if name in PLAIN:
+            begun = time.perf_counter()
+            return PLAIN[name](study), {"seconds": time.perf_counter() - begun}
+        if name not in GAIR:
+            cell = self._token(study, name)
+            return asked_with(study, _vectors(study, cell), with_parent=name != PALAVRA), cell
+
+        def drawn() -> dict[str, Any]:
+            begun = time.perf_counter()
+            vectors = _vectors(study, self._token(study, GAIR[name]))
+            found = with_gair(study, vectors, GairOptions())
+            return {
+                "queries": {q.id: facts.pack(v) for q, (_, v) in zip(study.queries, found, strict=True)},
+                "weights": [w for w, _ in found],
+                "seconds": time.perf_counter() - begun,
+            }
+
+        cell = self._drawn.cell(_cell_name(study, name), drawn)
+        return np.stack([facts.unpack(cell["queries"][query.id]) for query in study.queries]), cell
+
+    def _token(self, study: Study, name: str) -> dict[str, Any]:
+        def learn() -> dict[str, Any]:
+            if name != PALAVRA:
+                _ = study.problem  # what the methods share is nobody's time
+            begun = time.perf_counter()
+            step, vectors = 0, None
+            if name == PALAVRA:
+                vectors = palavra(study)
+            else:
+                learned = learned_by(study, name)
+                step, vectors = learned.step, learned.vectors
+            rows = vectors.float().cpu().numpy()
+            return {
+                "vectors": facts.pack(rows.ravel()),
+                "step": step,
+                "seconds": time.perf_counter() - begun,
+            }
+
+        work = self._drawn if name in NEEDS_GENERATOR else self.work
+        found: dict[str, Any] = work.cell(_cell_name(study, name), learn)
+        return found
+
+
+def _cell_name(study: Study, name: str) -> str:
+    return f"seed{study.seed}/{study.concept.name}/{name.replace(' ', '-')}"
+
+
+def _vectors(study: Study, cell: Mapping[str, Any]) -> Features:
+    """A kept token, `[n_vectors, text_width]`."""
+    return facts.unpack(cell["vectors"]).reshape(-1, study.clip.text_tower.width)
+
+
+def _studies(
+    clip: Clip,
+    data: RetrievalSet,
+    gallery: Features,
+    work: Work,
+    settings: Settings,
+    learning: Learning,
+    generator: Generator | None,
+    seed: int,
+) -> Iterator[Study]:
+    """One concept after the other."""
+    for concept in data.concepts:
+        own = {picture.id for picture in concept.images}
+        yield Study(
+            clip,
+            concept,
+            tuple(query for query in data.queries if query.concept == concept.name),
+            work.features(clip, concept.images),
+            gallery[[picture.id not in own for picture in data.gallery]],
+            learning,
+            settings.words,
+            seed,
+            generator,
+        )
+
+
+def _answered(
+    data: RetrievalSet,
+    gallery: Features,
+    query: Query,
+    vector: Features,
+    seed: int,
+    name: str,
+    report: Report,
+    save_run: bool,
+) -> Answer:
+    """Rank the gallery for a query; the ranking goes into the report where it is to be saved."""
+    rows = [i for i, picture in enumerate(data.gallery) if picture.id not in query.excluded]
+    ids = [data.gallery[i].id for i in rows]
+    scores = gallery[rows] @ vector
+    relevant = np.array([ids[i] in query.relevant for i in ranked(scores, ids)])
+    label = f"seed{seed}/{query.id}"
+    if save_run:
+        run: dict[str, dict[str, float]] = report.runs.setdefault(name, {})  # type: ignore[assignment]
+        run[label] = dict(zip(ids, map(float, scores), strict=True))
+        qrels: dict[str, dict[str, int]] = report.qrels  # type: ignore[assignment]
+        qrels[label] = data.qrels[query.id]
+    values = {"MRR": reciprocal_rank(relevant)} | {f"Recall@{k}": recall_at(relevant, k) for k in CUTS}
+    return Answer(label, f"seed{seed}/{query.concept}", values)
+
+
+def _values(
+    answers: Sequence[Answer], others: Sequence[Answer], seconds: Sequence[float], weights: Sequence[float]
+) -> dict[str, Any]:
+    """A method's figures: mean and deviation over the seeds' means, and its difference to prompt tuning."""
+    found: dict[str, Any] = {"n": len(answers), "seconds a concept": float(np.mean(seconds))}
+    for measure in answers[0].values:
+        means = list(_means(answers, measure, lambda answer: answer.query.split("/")[0]).values())
+        found[measure] = asdict(summary(means)) | {"by seed": means}
+    if weights:
+        found["mixing weight"] = asdict(summary(weights))
+    if others and others is not answers:
+        ours, theirs = (_means(some, "MRR", lambda answer: answer.concept) for some in (answers, others))
+        found["against prompt tuning"] = asdict(
+            paired_bootstrap(list(ours.values()), [theirs[concept] for concept in ours])
+        )
+    return found
+
+
+def _means(answers: Sequence[Answer], measure: str, group: Callable[[Answer], str]) -> dict[str, float]:
+    """Group -> mean of a measure."""
+    groups: dict[str, list[float]] = {}
+    for answer in answers:
+        groups.setdefault(group(answer), []).append(answer.values[measure])
+    return {name: float(np.mean(values)) for name, values in groups.items()}
+
+
+def _table(report: Report, gallery_size: int, learning: Learning) -> Table:
+    """Table 4 beside the paper's, in percent."""
+    measures = ("MRR", *(f"Recall@{k}" for k in CUTS))
+    head = ("", *measures, "MRR - prompt tuning [95%]", "p", "s a concept", "paper: MRR, DeepFashion2")
+    rows = []
+    for name, found in report.values["methods"].items():
+        against = found.get("against prompt tuning")
+        compared = Comparison(**against) if against else None
+        rows.append(
+            (
+                f"{name} (joint + projection)" if name == OURS else name,
+                *(_percent(found[measure]) for measure in measures),
+                f"{compared.difference:+.1%} [{compared.low:+.1%}, {compared.high:+.1%}]" if compared else "",
+                f"{compared.p:.4f}" if compared else "",
+                f"{found['seconds a concept']:.2f}",
+                PAPER.get(name, ""),
+            )
+        )
+    s = report.settings
+    first = next(iter(report.values["methods"].values()), {"n": 0})
+    note = (
+        f"{s['dataset']}, {s['model']}: n = {first['n']} queries over {len(s['seeds'])} seeds, {gallery_size} "
+        f"images in the gallery, {s['shots']} concept images, {learning.steps} steps of learning at a rate of "
+        f"{learning.learning_rate:g}, {learning.n_vectors} vectors. In percent; ± is the standard deviation of the "
+        f"seeds' means. The difference is resampled in pairs over concepts (each one's mean over its queries)."
+    )
+    for name, found in report.values["methods"].items():
+        if "mixing weight" in found:
+            weight = found["mixing weight"]
+            note += f" {name}: mixing weight {weight['mean']:.2f} ± {weight['sd']:.2f} over the queries."
+    if skipped := report.values["skipped"]:
+        note += f" Left out: {', '.join(skipped)}, since {next(iter(skipped.values()))}."
+    return Table("Table 4: text-to-image retrieval of concepts", head, tuple(rows), note)
+
+
+def _percent(found: Mapping[str, Any]) -> str:
+    return format(Summary(100 * found["mean"], 100 * found["sd"], found["n"]), ".1f")
