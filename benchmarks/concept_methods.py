@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from gair_search.benchmarks.datasets.base import Concept, Query
+from gair_search.benchmarks.datasets.base import SUBJECT, Concept, Query
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -82,7 +82,30 @@ class Study:
         images = [picture.image(_SIDE) for picture in self.concept.images]
         settings = replace(self.settings, projection=True)
         parent, words = self.concept.parent, self.attributes
-        return prepare(images, parent, self.clip, self.negatives, settings, words, self.generator, self.seed)
+        problem = prepare(
+            images, parent, self.clip, self.negatives, settings, words, self.generator, self.seed
+        )
+        return replace(problem, captions=self.captions)
+
+    @property
+    def captions(self) -> tuple[tuple[str, int], ...]:
+        """(caption with `{}` for '* c', number of its image), of those that fit into the context.
+
+        The paper learns from the benchmark's captions and does not say in which loss; here it is the diffusion
+        loss, whose paraphrases they join.
+        """
+        tower, parent = self.clip.text_tower, self.concept.parent
+        told = [
+            (self.concept.captions[picture.id].replace(SUBJECT, "{}"), number)
+            for number, picture in enumerate(self.concept.images)
+            if picture.id in self.concept.captions
+        ]
+        return tuple(
+            (text, number)
+            for text, number in told
+            if text.count("{}") == 1
+            and Slot.template(tower, text, parent).length(self.settings.n_vectors) <= tower.n_ctx
+        )
 
     def negatives(self, parent: Features, concept: Features) -> Features:
         """Negative images as the library takes them from a gallery: nearest to 'image of a c', yet unlike it."""

@@ -71,12 +71,16 @@ class Denoiser:
     Attributes:
         unet: a diffusers `UNet2DConditionModel`.
         scheduler: a diffusers scheduler with the training noise schedule (`DDPMScheduler`).
-        latents: of the concept images and their views, `[N, C, h, w]`.
+        latents: of the concept images, and then of each mirrored, `[N, C, h, w]`.
     """
 
     unet: nn.Module
     scheduler: Any
     latents: Tensor
+
+    def of(self, image: int) -> "Denoiser":
+        """The same with the latents of one concept image and its mirrored one."""
+        return replace(self, latents=self.latents[image :: len(self.latents) // 2])
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ class Problem:
         subspace: of the attributes; None without projection.
         first: where the vectors start, `[n_vectors, text_width]`.
         denoiser: None where there is no generator.
+        captions: of concept images, with `{}` for '* c', each with the image's place among them. The diffusion
+            loss draws them as it draws paraphrases, and then with their own image only.
     """
 
     parent: str
@@ -101,6 +107,7 @@ class Problem:
     subspace: Subspace | None
     first: Tensor
     denoiser: Denoiser | None = None
+    captions: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -196,7 +203,8 @@ class Objective:
         self.tower = tower
         self.settings = settings
         self.prompt = Slot.template(tower, CLASSIFICATION, problem.parent)
-        self.paraphrases = [Slot.template(tower, text, problem.parent) for text in PARAPHRASES]
+        told = [*((text, None) for text in PARAPHRASES), *problem.captions]
+        self.told = [(Slot.template(tower, text, problem.parent), image) for text, image in told]
         with torch.inference_mode():
             self.parent = self.prompt.encode(tower, problem.first[:0]).features[0].clone()
         self.scale = tower.logit_scale if settings.scale is None else settings.scale
@@ -209,8 +217,8 @@ class Objective:
 
     def __call__(self, vectors: Tensor, draws: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
         """(l_SD of a drawn batch, l_CE of all images); None for a loss whose weight is 0."""
-        slot = self.paraphrases[int(_draw(len(self.paraphrases), 1, draws))]
-        diffusion = self._diffusion(vectors, slot, self.settings.batch_size, draws)
+        slot, image = self.told[int(_draw(len(self.told), 1, draws))]
+        diffusion = self._diffusion(vectors, slot, self.settings.batch_size, draws, image)
         return diffusion, self._classification(vectors, *self._seen)
 
     @torch.inference_mode()
@@ -228,10 +236,14 @@ class Objective:
         (concept,) = self.prompt.encode(self.tower, vectors).features  # no longer than the prompt
         return classification_loss(features, labels, concept, self.parent, self.scale)
 
-    def _diffusion(self, vectors: Tensor, slot: Slot, n: int, draws: torch.Generator) -> Tensor | None:
+    def _diffusion(
+        self, vectors: Tensor, slot: Slot, n: int, draws: torch.Generator, image: int | None = None
+    ) -> Tensor | None:
         denoiser = self.problem.denoiser
         if not self.settings.lambda_sd or denoiser is None:
             return None
+        if image is not None:
+            denoiser = denoiser.of(image)
         return drawn_diffusion_loss(denoiser, self.tower, slot, vectors, n, draws)
 
 

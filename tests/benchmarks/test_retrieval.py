@@ -1,0 +1,264 @@
+"""Table 4's methods by hand, and the whole table in small, with a tiny model that has a generator."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import gair_search.benchmarks.retrieval as table
+import ir_measures
+import numpy as np
+import pytest
+import torch
+from gair_search.benchmarks import concept_methods
+from gair_search.benchmarks.concept_methods import (
+    OURS,
+    PALAVRA_STEPS,
+    PALAVRA_TEMPERATURE,
+    PROMPT_TUNING,
+    Study,
+    asked_with,
+    average_image,
+    ideal_words,
+    learned_by,
+    normalised,
+    palavra,
+    palavra_loss,
+    plain,
+    prompt_of,
+    text_and_average_image,
+)
+from gair_search.benchmarks.datasets.base import Query
+from gair_search.benchmarks.datasets.dreambooth import TABLE
+from gair_search.benchmarks.datasets.fashion import fashion_world
+from gair_search.benchmarks.retrieval import METHODS, Settings, retrieval
+from support.generator import tiny_model
+from support.photos import make_photos
+
+from gair_search import models
+from gair_search.clip import Clip
+from gair_search.errors import ConceptError, DatasetError, GairError
+from gair_search.gair import GairOptions
+from gair_search.generator import Generator, Sampling
+from gair_search.tokens.learn import PAPER, Objective
+from gair_search.tokens.prompts import PARAPHRASES
+from gair_search.tokens.subspace import project
+
+WORLD = {"concepts": 2, "views": 2, "distractors": 10, "size": 64}
+SMALL = Settings(seeds=(0, 1), steps=2, shots=2, attributes=("red", "old", "striped"), world=WORLD)
+QUICK = replace(PAPER, n_vectors=2, steps=3, learning_rate=0.01, lambda_ce=0.1)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    model = tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+    return Clip(models.resolve(f"local-dir:{model}"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def study(tiny: Clip) -> Study:
+    """The first concept of a small fashion world; what the model makes of its pictures is random."""
+    data = fashion_world(0, shots=2, **WORLD)
+    concept = data.concepts[0]
+
+    def features(pictures: tuple) -> np.ndarray:
+        return tiny.encode_images(np.stack([tiny.preprocessing.pixels(p.image()) for p in pictures]))
+
+    queries = tuple(query for query in data.queries if query.concept == concept.name)
+    images, others = features(concept.images), features(data.gallery)
+    words = ("red", "old", "striped")
+    return Study(tiny, concept, queries, images, others, QUICK, words, 0, Generator.load(tiny))
+
+
+def test_text_and_average_image_by_hand() -> None:
+    texts = np.array([[1.0, 0, 0], [0, 0, 1]], np.float32)
+    images = np.array([[0.6, 0.8, 0], [-0.6, 0.8, 0]], np.float32)  # their mean points to (0, 1, 0)
+    assert average_image(texts, images).tolist() == [[0, 1, 0], [0, 1, 0]]
+    half = math.sqrt(0.5)
+    wanted = [[half, half, 0], [0, half, half]]
+    assert np.allclose(text_and_average_image(texts, images), wanted, atol=1e-6)
+
+
+def test_ideal_words_by_hand() -> None:
+    texts = np.array([[1.0, 0, 0], [0, 1, 0]], np.float32)
+    images = np.array([[0.6, 0.8, 0], [0.6, -0.8, 0]], np.float32)  # mean (0.6, 0, 0)
+    parents = np.array([[0, 0, 1.0], [0, 0.6, 0.8]], np.float32)  # mean (0, 0.3, 0.9)
+    found = ideal_words(texts, images, parents)
+    assert np.allclose(found, normalised(np.array([[1.6, -0.3, -0.9], [0.6, 0.7, -0.9]])), atol=1e-6)
+    # what looks like the parent's words adds nothing
+    assert np.allclose(ideal_words(texts, parents, parents[::-1]), texts, atol=1e-6)
+
+
+def test_ideal_words_find_what_is_a_sum_exactly() -> None:
+    """Where features are sums of parts, the query with * is the composition of * and its context."""
+    rng = np.random.default_rng(0)
+    base, parent, concept = rng.normal(size=(3, 8)) * 0.1
+    contexts = rng.normal(size=(4, 8)) * 0.1
+    contexts -= contexts.mean(0)
+    found = ideal_words(base + parent + contexts, base + concept + contexts, base + parent + contexts)
+    assert np.allclose(found, normalised(base + concept + contexts), atol=1e-6)
+
+
+def test_palavra_loss_is_the_symmetric_contrastive_loss_of_two_pairs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    concept, image, parent = torch.nn.functional.normalize(torch.randn(3, 8, generator=generator), dim=1)
+    t, first, second = 0.25, torch.stack([image, parent]), torch.stack([concept, parent])
+    terms = []
+    for a, b in ((first, second), (second, first)):
+        for i in range(2):
+            others = [a[1 - i], b[0], b[1]]
+            below = sum(math.exp(float(a[i] @ other) / t) for other in others)
+            terms.append(-math.log(math.exp(float(a[i] @ b[i]) / t) / below))
+    assert palavra_loss(concept, image, parent, t).item() == pytest.approx(sum(terms) / 4, abs=1e-5)
+
+
+def test_palavra_starts_at_the_parents_word_and_lowers_its_loss(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses: list[float] = []
+
+    def seen(*args: object) -> torch.Tensor:
+        losses.append(palavra_loss(*args).item())
+        return palavra_loss(*args)
+
+    monkeypatch.setattr(concept_methods, "palavra_loss", seen)
+    vector = palavra(study)
+    assert len(losses) == PALAVRA_STEPS
+    assert losses[-1] < losses[0]
+    assert vector.shape == (1, study.clip.text_tower.width)
+    word = study.concept.parent.split()[-1]
+    first, parent = plain(study.clip, [f"a photo of a {word}", f"a photo of a {study.concept.parent}"])
+    rows = (first, normalised(study.images.mean(0)), parent)
+    wanted = palavra_loss(*map(torch.from_numpy, rows), PALAVRA_TEMPERATURE)
+    assert losses[0] == pytest.approx(wanted.item(), abs=1e-5)
+
+
+def test_a_query_with_words_for_a_token_is_the_plain_text(study: Study) -> None:
+    """A token of the words' own embeddings before the parent, and in its place."""
+    tower, parent = study.clip.text_tower, study.concept.parent
+    rows = tower.token_embeddings(torch.tensor(tower.token_ids("striped"))).detach().numpy()
+    texts = plain(study.clip, [query.text(f"striped {parent}") for query in study.queries])
+    assert np.allclose(asked_with(study, rows), texts, atol=1e-5)
+    alone = plain(study.clip, [query.text("striped") for query in study.queries])
+    assert np.allclose(asked_with(study, rows, with_parent=False), alone, atol=1e-5)
+
+
+def test_a_caption_is_taken_by_its_characters() -> None:
+    query = Query("q", "a {subject} (old) [worn] * <on> sand", "c", frozenset())
+    assert prompt_of(query, "dress") == r"a <concept> dress \(old\) \[worn\] \* \<on\> sand"
+    assert prompt_of(query, "").startswith("a <concept> ")
+
+
+def test_negatives_come_from_the_gallery_nearest_the_parent_first(study: Study) -> None:
+    parent = np.eye(4, dtype=np.float32)[0]
+    concept = np.array([[0, 1, 0, 0], [0, 0.8, 0.6, 0]], np.float32)
+    others = np.array(
+        [[0, 1, 0, 0], [0.6, 0, 0, 0.8], [1, 0, 0, 0], [0, 0, 0, 1], [0.8, 0, 0, 0.6]], np.float32
+    )
+    found = replace(study, others=others).negatives(parent, concept)
+    assert found.tolist() == others[[2, 4, 1, 3]].tolist()  # the first is the concept itself
+    with pytest.raises(ConceptError, match="gives 1 negative images"):
+        replace(study, others=others[:2]).negatives(parent, concept)
+
+
+def test_projection_and_its_absence(study: Study) -> None:
+    ours, free = learned_by(study, OURS).vectors, learned_by(study, "joint").vectors
+    subspace = study.problem.subspace
+    assert torch.allclose(project(ours, subspace), ours, atol=1e-5)
+    assert not torch.allclose(project(free, subspace), free, atol=1e-3)
+
+
+def test_captions_reach_the_diffusion_loss_with_their_own_image(study: Study) -> None:
+    assert study.captions == study.problem.captions == ()
+    first, second = study.concept.images
+    long = "a {subject} " + "on sand " * 77
+    twice = "a {subject} beside a {subject}"
+    told = {first.id: "a person in a {subject}", second.id: long}
+    captioned = replace(study, concept=replace(study.concept, captions=told))
+    assert captioned.captions == (("a person in a {}", 0),)
+    other = replace(study, concept=replace(study.concept, captions={second.id: twice}))
+    assert other.captions == ()
+    problem = captioned.problem
+    objective = Objective(problem, study.clip.text_tower, QUICK)
+    assert [image for _, image in objective.told] == [None] * len(PARAPHRASES) + [0]
+    latents = problem.denoiser.latents
+    assert torch.equal(problem.denoiser.of(0).latents, latents[[0, 2]])
+    assert torch.equal(problem.denoiser.of(1).latents, latents[[1, 3]])
+    assert torch.allclose(latents[2], problem.denoiser.of(0).latents[1])
+
+
+def test_the_table_in_small_with_resume_and_runs(
+    tiny: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = GairOptions(candidates=(0.0, 1.0), sampling=Sampling("ddim", steps=2, guidance=1.0))
+    monkeypatch.setattr(table, "GairOptions", lambda: quick)
+    done: list[tuple[int, int]] = []
+    report = retrieval(
+        tiny, replace(SMALL, gair=True), tmp_path, save_run=True, on_progress=lambda *n: done.append(n)
+    )
+    found = report.values["methods"]
+    assert list(found) == [*METHODS, "prompt tuning + GAIR", "ours + GAIR"]
+    assert done[-1] == (2 * 2 * len(found),) * 2
+    assert report.values["skipped"] == {}
+    report.save_runs(tmp_path / "runs")
+    qrels = list(ir_measures.read_trec_qrels(str(tmp_path / "runs/retrieval.qrels")))
+    for name, values in found.items():
+        assert values["n"] == 8
+        assert len(values["MRR"]["by seed"]) == 2
+        assert values["Recall@1"]["mean"] <= values["MRR"]["mean"] <= 1
+        run = list(ir_measures.read_trec_run(str(tmp_path / f"runs/retrieval-{name.replace(' ', '-')}.run")))
+        asked = [ir_measures.RR, ir_measures.R @ 1, ir_measures.R @ 5]
+        theirs = ir_measures.calc_aggregate(asked, qrels, run)
+        ours = [values[measure]["mean"] for measure in ("MRR", "Recall@1", "Recall@5")]
+        assert ours == pytest.approx([theirs[measure] for measure in asked], abs=1e-9)
+    assert "against prompt tuning" not in found[PROMPT_TUNING]
+    difference = found[OURS]["MRR"]["mean"] - found[PROMPT_TUNING]["MRR"]["mean"]
+    assert found[OURS]["against prompt tuning"]["difference"] == pytest.approx(difference, abs=1e-12)
+    assert 0 <= found["ours + GAIR"]["mixing weight"]["mean"] <= 1
+    text = report.tables[0].markdown()
+    assert "| ours (joint + projection) |" in text
+    assert "| 56.6 ± 2.3 |" in text
+
+    # finished tokens are not learned again, whatever rows are asked for
+    monkeypatch.setattr(table, "learned_by", lambda *_: pytest.fail("learned again"))
+    monkeypatch.setattr(Clip, "encode_images", lambda *_: pytest.fail("encoded again"))
+    again = retrieval(tiny, replace(SMALL, seeds=(1,), methods=("Ours", "prompt tuning")), tmp_path)
+    assert list(again.values["methods"]) == [PROMPT_TUNING, OURS]
+    assert again.values["methods"][OURS]["MRR"]["mean"] == found[OURS]["MRR"]["by seed"][1]
+
+
+def test_without_a_generator_rows_are_left_out_and_said(
+    tiny: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "_generator", lambda _: (None, "tiny has no generator"))
+    named = ("text only", PROMPT_TUNING, OURS)
+    report = retrieval(tiny, replace(SMALL, seeds=(0,), methods=named, gair=True), tmp_path)
+    assert list(report.values["methods"]) == ["text only", PROMPT_TUNING]
+    assert list(report.values["skipped"]) == [OURS, "prompt tuning + GAIR", "ours + GAIR"]
+    assert "Left out: ours, " in report.tables[0].markdown()
+    assert "since tiny has no generator" in report.tables[0].markdown()
+
+
+def test_dreambooth_on_a_made_tree(tiny: Clip, tmp_path: Path) -> None:
+    """Photos that a subject was learned from are not ranked for it, though they are in the gallery."""
+    photos = tmp_path / "photos"
+    subjects = ("dog", "cat", "vase")
+    for i, name in enumerate(subjects):
+        make_photos(photos / name, 4, first=10 * i)
+    rows = "".join(f"{name},{name}\n" for name in subjects)
+    (photos / TABLE).write_text(f"Classes\n\nsubject_name,class\n{rows}\nPrompts\n")
+    settings = Settings("dreambooth", photos, (0,), limit=2, methods=("text only", "average image"))
+    report = retrieval(tiny, settings, tmp_path / "work", save_run=True)
+    assert report.values["methods"]["text only"]["n"] == 2
+    for query, scores in report.runs["average image"].items():
+        assert len(scores) == 3 * 4 - 3
+        assert set(report.qrels[query]) <= set(scores)
+
+
+def test_bad_settings(tiny: Clip, tmp_path: Path) -> None:
+    with pytest.raises(GairError, match='no method "Ideal Word"; there are: text only'):
+        retrieval(tiny, replace(SMALL, methods=("Ideal Word",)), tmp_path)
+    with pytest.raises(DatasetError, match="--data FOLDER"):
+        retrieval(tiny, Settings("dreambooth", methods=("text only",)), tmp_path)
+    with pytest.raises(DatasetError, match="PerVL"):
+        retrieval(tiny, Settings("pervl-deepfashion2", tmp_path, methods=("text only",)), tmp_path)
+    assert Settings("pervl-deepfashion2").words == ("red", "old", "worn", "bright", "dark", "pink")
