@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Features = NDArray[np.float32]
 
 TEXT_ONLY = "text only"
-PALAVRA = "PALAVRA, second stage"
+PALAVRA = "PALAVRA second stage"
 PROMPT_TUNING = "prompt tuning"
 OURS = "ours"
 

@@ -198,7 +198,8 @@ def retrieval(
     skipped = [name for name in rows if name in NEEDS_GENERATOR and generator is None]
     rows = tuple(name for name in rows if name not in skipped)
     report = Report("retrieval", settings.to_json(clip, learning), {}, [])
-    kept = _Kept(clip, report.settings, generator, work)
+    report.settings["generator"] = generator.identity if generator else None
+    kept = _Kept(clip, report.settings, work)
     answers: dict[str, list[Answer]] = {name: [] for name in rows}
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     weights: dict[str, list[float]] = {name: [] for name in rows}
@@ -241,16 +242,13 @@ def _generator(clip: Clip) -> tuple[Generator | None, str]:
 class _Kept:
     """Finished tokens and GAIR's queries, a cell each (seed, concept, method)."""
 
-    def __init__(
-        self, clip: Clip, settings: Mapping[str, Any], generator: Generator | None, folder: Path | None
-    ) -> None:
-        apart = ("seeds", "limit", "methods", "gair")  # a cell does not depend on them
-        facts = {name: value for name, value in settings.items() if name not in apart}
-        facts["embedder"] = clip.embedder_id.to_metadata()
-        self.work = Work("retrieval", facts, folder)
+    def __init__(self, clip: Clip, settings: Mapping[str, Any], folder: Path | None) -> None:
+        apart = ("seeds", "limit", "methods", "gair", "generator")  # a token does not depend on them
+        needed = {name: value for name, value in settings.items() if name not in apart}
+        needed["embedder"] = clip.embedder_id.to_metadata()
+        self.work = Work("retrieval", needed, folder)
         # tokens that no generator has seen stay good when the generator is another
-        drawn = facts | {"generator": generator.identity} if generator else facts
-        self._drawn = Work("retrieval", drawn, folder)
+        self._drawn = Work("retrieval", needed | {"generator": settings["generator"]}, folder)
 
     def query_vectors(self, study: Study, name: str) -> tuple[Features, dict[str, Any]]:
         """Query vectors `[Q, embed_dim]` of a method, and the seconds (and mixing weights) that it took."""

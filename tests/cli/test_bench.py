@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from gair_search.cli import bench
+from support.generator import tiny_model
+from support.photos import make_photos
 
 from gair_search.errors import GairError
 
@@ -45,3 +47,24 @@ def test_a_missing_data_set_is_one_message(gair: Gair, tmp_path: Path) -> None:
     code, _, err = gair("bench", "preference", "--seeds", "none")
     assert code == 1
     assert "--seeds none" in err
+
+
+def test_retrieval_prints_a_row_a_method_and_json(gair: Gair, tmp_path: Path) -> None:
+    photos, model = tmp_path / "photos", tiny_model(tmp_path / "tiny")
+    for i, name in enumerate(("dog", "vase")):
+        make_photos(photos / name, 5, first=10 * i)
+    (photos / "prompts_and_classes.txt").write_text("subject_name,class\ndog,dog\nvase,vase\n")
+    told = ["--dataset", "dreambooth", "--data", photos, "--model", f"local-dir:{model}", "--seeds", "1"]
+    told += ["--methods", "text only,PALAVRA second stage", "--attributes", "red,old"]
+    code, out, _ = gair("bench", "retrieval", *told, "--out", tmp_path / "out")
+    assert code == 0
+    assert "| PALAVRA second stage | " in out
+    assert "n = 2 queries over 1 seeds, 10 images in the gallery, 3 concept images" in out
+    assert (tmp_path / "out/retrieval.md").is_file()
+    code, out, _ = gair("bench", "retrieval", *told, "--json")
+    answer = json.loads(out)
+    assert list(answer["methods"]) == ["text only", "PALAVRA second stage"]
+    assert answer["settings"]["attributes"] == ["red", "old"]
+    code, _, err = gair("bench", "retrieval", "--methods", "magic")
+    assert code == 1
+    assert 'no method "magic"' in err
