@@ -10,7 +10,6 @@ from gair_search import models
 from gair_search.clip import Clip
 from gair_search.gallery.base import Gallery
 
-
 # the same examples in every run, however slow the machine is
 settings.register_profile("gair", deadline=None, derandomize=True)
 settings.load_profile("gair")
