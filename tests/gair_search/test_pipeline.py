@@ -144,7 +144,7 @@ def test_the_tokenizer_gives_open_clips_ids(tokenizer: CLIPTokenizer) -> None:
     assert (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id) == (49406, 49407, 49407)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(
     st.text(st.characters(exclude_categories=["Cn", "Co", "Cs"], exclude_characters="\u0345"), max_size=40)
 )

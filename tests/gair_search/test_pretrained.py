@@ -5,9 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
 
 from gair_search import models
 from gair_search.clip import Clip
+from gair_search.generator import Generator, Sampling
+from gair_search.pipeline import pipeline_folder
 from gair_search.world import (
     BACKGROUNDS,
     COLORS,
@@ -97,3 +102,45 @@ def test_its_card_names_sources_and_licences() -> None:
         assert word in card
     dimensions = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]["embed_dim"]
     assert f"{dimensions} dimensions" in card
+
+
+@pytest.fixture(scope="module")
+def generator(clip: Clip) -> Generator:
+    return Generator.load(clip)
+
+
+def told(clip: Clip, captions: list[str]) -> torch.Tensor:
+    tower = clip.text_tower
+    with torch.inference_mode():
+        return tower.encode_ids([tower.token_ids(text) for text in captions], full_context=True).conditioning
+
+
+def test_the_generator_draws_what_a_caption_says(
+    clip: Clip, generator: Generator, scenes: list[Scene]
+) -> None:
+    drawn = generator.sample(told(clip, [full_caption(one) for one in scenes[:24]]), range(24))
+    assert drawn.shape == (24, 64, 64, 3)
+    pixels = [clip.preprocessing.pixels(Image.fromarray(image)) for image in drawn.numpy()]
+    features = clip.encode_images(np.stack(pixels))
+    for attribute, least in (("kind", 0.6), ("color", 0.6), ("background", 0.8)):
+        values = list(PROMPTS[attribute])
+        found = (features @ text_features(clip, list(PROMPTS[attribute].values())).T).argmax(1)
+        shown = [
+            s.background if attribute == "background" else getattr(s.item, attribute) for s in scenes[:24]
+        ]
+        assert np.mean([values[i] == value for i, value in zip(found, shown, strict=True)]) >= least, (
+            attribute
+        )
+
+
+def test_diffusers_loads_the_generator_and_draws_the_same(clip: Clip, generator: Generator) -> None:
+    folder = pipeline_folder(clip.spec)
+    pipe = StableDiffusionPipeline.from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    sampling = Sampling("dpm++", 6, 4.0)
+    noise = generator.noise([3], sampling)
+    theirs = pipe(
+        "a red dress on a beach", num_inference_steps=6, guidance_scale=4.0, latents=noise, output_type="np"
+    )
+    ours = generator.sample(told(clip, ["a red dress on a beach"]), [3], sampling)
+    assert np.abs(theirs.images[0] * 255 - ours[0].numpy()).max() < 1.5
