@@ -62,13 +62,19 @@ def write_generator(work: Path, folder: Path) -> None:
     unet = denoiser()
     unet.load_state_dict(averaged(torch.load(work / "unet.pt", weights_only=True)["averaged"]))
     parts = {
-        "scheduler": DPMSolverMultistepScheduler.from_config(SCHEDULE, algorithm_type="dpmsolver++"),
+        "scheduler": DPMSolverMultistepScheduler.from_config(
+            SCHEDULE, algorithm_type="dpmsolver++", steps_offset=1
+        ),
         "unet": unet.half(),
         "vae": AutoencoderKL.from_pretrained(work / "vae").half(),
     }
     index: dict[str, object] = {"_class_name": "StableDiffusionPipeline", "requires_safety_checker": False}
     for name, part in parts.items():
         part.save_pretrained(folder / name)
+        for config in (folder / name).glob("*.json"):  # diffusers notes where a part was loaded from
+            facts = json.loads(config.read_text("utf-8"))
+            facts.pop("_name_or_path", None)
+            config.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
         index[name] = ["diffusers", type(part).__name__]
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", "utf-8")
 
