@@ -115,7 +115,7 @@ def image_features(images: Sequence[Image.Image], clip: Clip) -> Tensor:
     return torch.from_numpy(negatives.from_pixels(pixels, clip))
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: gradients pass by these on their way to the token
 def latents_of(images: Sequence[Image.Image], generator: "Generator") -> Tensor:
     """Photos, and each mirrored, as the denoiser takes them: `[2 * len(images), C, h, w]`."""
     height, width = generator.size
@@ -123,7 +123,7 @@ def latents_of(images: Sequence[Image.Image], generator: "Generator") -> Tensor:
     pixels = torch.from_numpy(np.stack(fitted)).permute(0, 3, 1, 2).float() / 127.5 - 1
     both = torch.cat([pixels, pixels.flip(-1)]).to(generator.unet.device, generator.unet.dtype)
     latents: Tensor = generator.vae.encode(both).latent_dist.mode() * generator.vae.config.scaling_factor
-    return latents.clone()
+    return latents
 
 
 def learn_token(

@@ -3,7 +3,7 @@ import torch
 
 
 def test_standardising_latents_changes_no_decoded_pixel() -> None:
-    from training.autoencoder import autoencoder
+    from training.autoencoder import LATENT_CHANNELS, autoencoder
     from training.latents import standardise
 
     torch.manual_seed(0)
@@ -13,8 +13,8 @@ def test_standardising_latents_changes_no_decoded_pixel() -> None:
         pixels = vae.decode(before.mean).sample
         standardise(vae, before.mean)
         after = vae.encode(images).latent_dist
-        assert after.mean.mean((0, 2, 3)).tolist() == pytest.approx([0] * 12, abs=1e-3)
-        assert after.mean.std((0, 2, 3)).tolist() == pytest.approx([1] * 12, abs=1e-3)
+        assert after.mean.mean((0, 2, 3)).tolist() == pytest.approx([0] * LATENT_CHANNELS, abs=1e-3)
+        assert after.mean.std((0, 2, 3)).tolist() == pytest.approx([1] * LATENT_CHANNELS, abs=1e-3)
         assert torch.allclose(vae.decode(after.mean).sample, pixels, atol=1e-4)
         # the posterior's deviation is scaled as its mean is
         scale = before.mean.std((0, 2, 3))[None, :, None, None]
