@@ -162,9 +162,9 @@ def learn_token(
     settings = (settings or settings_for(clip.spec)).by(method)
     _check(name, images, parent, settings, generator)
     tower = clip.text_tower
+    _check_length(tower, parent, settings)
     words = list(adjectives) or attributes.nearest(tower, parent, settings.n_attributes)
     problem = prepare(images, parent, clip, find_negatives, settings, words, generator, seed)
-    _check_length(tower, parent, settings)
     learned = learn_vectors(problem, tower, settings, seed, on_look)
     vectors = learned.vectors.float().cpu().numpy()
     concept = problem.concept[: len(images)].cpu().numpy()
@@ -197,13 +197,13 @@ def prepare(
     tower = clip.text_tower
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        cropped = [view for image in images for view in views(image, max(settings.views, 1))]
+        cropped = [view for image in images for view in views(image, settings.views)]
         held = [view for image in images for view in views(image, max(settings.views // 3, 2))]
-    seen = image_features([*images, *cropped] if settings.views else images, clip)
+    seen = image_features([*images, *cropped], clip)
     held_out = image_features(held, clip)
     slot = Slot.template(tower, CLASSIFICATION, parent)
     with torch.inference_mode():
-        (plain,) = slot.encode(tower, torch.empty(0, tower.width)).features
+        (plain,) = slot.encode(tower, slot.before[:0]).features
     found = find_negatives(plain.cpu().numpy(), torch.cat([seen, held_out]).numpy())
     shuffled = torch.from_numpy(found[np.random.default_rng(seed).permutation(len(found))]).to(clip.device)
     kept = max(len(shuffled) // 4, 1)
@@ -231,7 +231,7 @@ def parent_images(parent: str, clip: Clip, generator: "Generator", n: int = 16) 
     tower = clip.text_tower
     slot = Slot.template(tower, CLASSIFICATION, parent)
     with torch.inference_mode():
-        conditioning = slot.encode(tower, torch.empty(0, tower.width), full_context=True).conditioning
+        conditioning = slot.encode(tower, slot.before[:0], full_context=True).conditioning
     drawn = generator.sample(conditioning.expand(n, -1, -1), range(n))
     return [clip.preprocessing.pixels(Image.fromarray(image)) for image in drawn.cpu().numpy()]
 
@@ -343,7 +343,12 @@ def learn_together(
         classifier = Classifier(tuple(concepts), class_features(tower, vectors).clone(), scale)
     unseen, truth = _of_classes(held, clip)
     accuracy = float((classifier.probabilities(unseen).argmax(1) == truth).float().mean())
-    said = {"method": f"MC-TI, {method}", "settings": json.dumps(asdict(settings)), "seed": str(seed)}
+    said = {
+        facts.METHOD: method,
+        "together": ", ".join(concepts),
+        "settings": json.dumps(asdict(settings)),
+        "seed": str(seed),
+    }
     said["learned_at"] = datetime.now(UTC).isoformat(timespec="seconds")
     tokens = []
     for i, (name, images) in enumerate(concepts.items()):

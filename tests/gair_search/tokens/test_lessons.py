@@ -222,7 +222,7 @@ def test_several_together_with_a_generator(tiny: Clip, generator: Generator):
     for token, own in zip(learned.tokens, concepts.values(), strict=True):
         pixels = np.stack([tiny.preprocessing.pixels(photo) for photo in own])
         assert np.allclose(facts.concept_features(token), tiny.encode_images(pixels).mean(axis=0), atol=1e-5)
-        assert (token.facts["method"], token.facts["n_images"]) == ("MC-TI, joint", str(len(own)))
+        assert (token.facts["method"], token.facts["n_images"]) == ("joint", str(len(own)))
         assert json.loads(token.facts["settings"]) == asdict(settings)
     for short, said in (({"a": concepts["a"]}, "1 concept"), ({**concepts, "c": []}, "<c>: no photo")):
         with pytest.raises(ConceptError, match=said):
