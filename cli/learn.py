@@ -118,11 +118,19 @@ def learn(
         "seed": seed,
         "overwrite": force,
     }
-    with common.open_engine(model, gallery, db, url, device, generator) as engine, _Progress(as_json) as bar:
+    with (
+        common.open_engine(model, gallery, db, url, device, generator) as engine,
+        common.progress(as_json) as bar,
+    ):
+        task = bar.add_task("learning", total=None, note="")
         if multi is not None:
             total = how["changes"].get("steps") or _steps(engine, preset)
             together = engine.learn_together(
-                multi, **how, on_step=lambda step, loss: bar.show(step, total, f"loss {loss:.4f}")
+                multi,
+                **how,
+                on_step=lambda step, loss: bar.update(
+                    task, completed=step, total=total, note=f"loss {loss:.4f}"
+                ),
             )
         else:
             lesson = engine.learn(
@@ -131,7 +139,9 @@ def learn(
                 parent=parent or "",
                 attributes=attributes,
                 negatives=negatives,
-                on_look=bar.look,
+                on_look=lambda look: bar.update(
+                    task, completed=look.step, total=look.steps, note=_losses(look)
+                ),
                 **how,
             )
     if multi is not None:
@@ -144,38 +154,10 @@ def learn(
         raise typer.Exit(EXIT_SKIPPED)
 
 
-class _Progress:
-    """A bar with both losses, on a terminal."""
-
-    def __init__(self, quiet: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        columns = (
-            TextColumn("learning"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[losses]}"),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=console, disable=quiet or not console.is_terminal)
-        self._task = self._bar.add_task("learn", total=None, losses="")
-
-    def __enter__(self) -> "_Progress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def show(self, step: int, steps: int, losses: str) -> None:
-        self._bar.update(self._task, completed=step, total=steps, losses=losses)
-
-    def look(self, look: "Losses") -> None:
-        shown = {"l_SD": look.diffusion, "l_CE": look.classification, "held out": look.held_out}
-        losses = "  ".join(f"{name} {value:.4f}" for name, value in shown.items() if value is not None)
-        self.show(look.step, look.steps, losses)
+def _losses(look: "Losses") -> str:
+    """What a look shows beside the bar."""
+    shown = {"l_SD": look.diffusion, "l_CE": look.classification, "held out": look.held_out}
+    return "  ".join(f"{name} {value:.4f}" for name, value in shown.items() if value is not None)
 
 
 def _steps(engine: Any, preset: Preset) -> int:

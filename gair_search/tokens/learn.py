@@ -213,7 +213,7 @@ class Objective:
 
     def placed(self, free: Tensor) -> Tensor:
         """The vectors that the text tower sees."""
-        return free if self.problem.subspace is None else project(free, self.problem.subspace)
+        return project(free, self.problem.subspace)
 
     def __call__(self, vectors: Tensor, draws: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
         """(l_SD of a drawn batch, l_CE of all images); None for a loss whose weight is 0."""

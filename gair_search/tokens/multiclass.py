@@ -89,7 +89,7 @@ def learn_classes(
     optim = torch.optim.AdamW([free], lr=settings.learning_rate, weight_decay=0.0)
     try:
         for step in range(1, settings.steps + 1):
-            vectors = _placed(free, classes.subspace)
+            vectors = project(free, classes.subspace)
             told = None
             if settings.lambda_ce:
                 told = discriminative_loss(
@@ -106,11 +106,7 @@ def learn_classes(
                 on_step(step, float(loss.detach()))
     except KeyboardInterrupt:
         pass  # what is learned so far is kept
-    return _placed(free, classes.subspace).detach()
-
-
-def _placed(free: Tensor, subspace: Subspace | None) -> Tensor:
-    return free if subspace is None else project(free, subspace)
+    return project(free, classes.subspace).detach()
 
 
 def _one_class(

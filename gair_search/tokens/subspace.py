@@ -43,6 +43,8 @@ def attribute_subspace(embeddings: Tensor, rank: int | None = None) -> Subspace:
     return Subspace(mean, directions[: real if rank is None else min(rank, real)])
 
 
-def project(vectors: Tensor, subspace: Subspace) -> Tensor:
-    """P (e - mu) + mu: the nearest vectors in the subspace, `[..., text_width]`."""
+def project(vectors: Tensor, subspace: Subspace | None) -> Tensor:
+    """P (e - mu) + mu: the nearest vectors in the subspace, `[..., text_width]`; as they are where it is None."""
+    if subspace is None:
+        return vectors
     return (vectors - subspace.mean) @ subspace.basis.T @ subspace.basis + subspace.mean
