@@ -242,6 +242,11 @@ class Clip:
         )
 
     @property
+    def image_tower(self) -> nn.Module:
+        """The image tower, frozen, on the model's device, loaded on first use. Raises ModelError."""
+        return self._loaded_image()
+
+    @property
     def plain_only(self) -> bool:
         """Whether the text tower takes plain prompts only (Hugging Face towers, CoCa, SigLIP)."""
         return not isinstance(self._loaded_text(), TextTower)
@@ -315,11 +320,12 @@ class Clip:
     def _loaded_image(self) -> nn.Module:
         with self._lock:
             if self._image is None:
-                tower = _load_full(self.spec).visual.eval().requires_grad_(False).float()
-                example = torch.randn(
-                    1, 3, *self.preprocessing.size, generator=torch.Generator().manual_seed(0)
-                )
-                self._image = folded(tower, example).to(self.device)
+                with torch.inference_mode(False):  # as above
+                    tower = _load_full(self.spec).visual.eval().requires_grad_(False).float()
+                    example = torch.randn(
+                        1, 3, *self.preprocessing.size, generator=torch.Generator().manual_seed(0)
+                    )
+                    self._image = folded(tower, example).to(self.device)
             return self._image
 
 

@@ -31,7 +31,7 @@ def fold_batch_norms(tower: nn.Module) -> nn.Module:
     return tower
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def folded(tower: nn.Module, example: Tensor) -> nn.Module:
     """A copy with its batch norms folded, where that leaves the features of an example as they are.
 

@@ -1,31 +1,31 @@
 """Stage 3: the generator's autoencoder, 64 px to 8 x 8 latents, on the fashion world.
 
-    torchrun --nproc-per-node 2 -m training.autoencoder --work build/gair-mini
+    python -m training.autoencoder --work build/gair-mini [--device cuda]
 
-Loss: L1 + squared error of the image and of its gradients (edges are what an L1 of few bits smears), and a
-faint KL. Writes `vae.pt` (resumable), `vae.log.jsonl`.
+Loss: L1 + squared error of the image and of its gradients (edges are what an L1 of few bits smears), how alike
+the two look to gair-mini's image tower, and a faint KL. Writes `vae.pt` (resumable), `vae.log.jsonl`.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
-from pathlib import Path
-
-import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from training import checkpoint, parallel
+from gair_search.clip import Clip
+from gair_search.models import resolve
+from training import parallel
 from training.corpus import SEED
-from training.optim import MuonAdamW
+from training.loop import Loop
+from training.perceptual import PerceptualDistance
 from training.renders import SIZE, pixels
 
-BATCH = 64
+BATCH = 256
 LATENT_CHANNELS = 24
 KL_WEIGHT = 1e-5
+PERCEPTUAL_WEIGHT = 0.05
+LOOKED_AT = 4
+"""One image in so many is looked at by the image tower, which costs more than all the rest of a step."""
 
 
 def autoencoder() -> AutoencoderKL:
@@ -55,58 +55,33 @@ def reconstruction_loss(decoded: Tensor, images: Tensor) -> Tensor:
     return nn.functional.l1_loss(decoded, images) + nn.functional.mse_loss(decoded, images) + edges
 
 
-def step_loss(vae: AutoencoderKL, images: Tensor) -> tuple[Tensor, Tensor]:
-    """(loss, squared error of the decoded sample)."""
-    with torch.autocast("cpu", torch.bfloat16):
-        posterior = vae.encode(images).latent_dist
-        decoded = vae.decode(posterior.sample()).sample.float()
-    kl = posterior.kl().float().mean()
-    return reconstruction_loss(decoded, images) + KL_WEIGHT * kl, nn.functional.mse_loss(decoded, images)
+def image_loss(decoded: Tensor, images: Tensor, distance: PerceptualDistance) -> Tensor:
+    """What a decoder is trained on: pixels, edges, looks. `[B, 3, H, W]` in -1..1."""
+    some = slice(None, None, LOOKED_AT)
+    with torch.autocast(images.device.type, torch.bfloat16):
+        looks = distance(decoded[some], images[some])
+    return reconstruction_loss(decoded, images) + PERCEPTUAL_WEIGHT * looks
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
-    parser.add_argument("--steps", type=int, default=2_400, help="steps of 64 images")
+    parser = parallel.parser(__doc__)
+    parser.add_argument("--steps", type=int, default=4_000, help="steps of 256 images")
     args = parser.parse_args()
-    rank, ranks = parallel.start()
-    part = parallel.part(BATCH, rank, ranks)
+    parallel.start()
     torch.manual_seed(SEED)
-    images = np.load(args.work / "renders.npy", mmap_mode="r")
-    vae = autoencoder()
-    optim = MuonAdamW(vae, muon_lr=8e-3, adamw_lr=2e-3)
-    averaged = torch.optim.swa_utils.AveragedModel(
-        vae, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
-    )
-    first, state = 0, checkpoint.load(args.work / "vae.pt")
-    if state:
-        vae.load_state_dict(state["vae"])
-        averaged.load_state_dict(state["averaged"])
-        optim.load_state_dict(state["optim"])
-        first = state["step"]
-    began, errors = time.time(), []
-    for step in tqdm(
-        range(first, args.steps), initial=first, total=args.steps, mininterval=10, disable=rank > 0
-    ):
-        rows = np.random.default_rng((SEED, 3, step)).integers(len(images), size=BATCH)
-        torch.manual_seed(step * ranks + rank)
-        loss, error = step_loss(vae, pixels(images, rows[part]))
-        loss.backward()
-        parallel.average_gradients(vae)
-        optim.step(step / args.steps)
-        averaged.update_parameters(vae)
-        errors.append(error.item())
-        if rank == 0 and ((step + 1) % 100 == 0 or step + 1 == args.steps):
-            record = {"step": step + 1, "mse": float(np.mean(errors)), "seconds": time.time() - began}
-            errors = []
-            checkpoint.log(args.work / "vae.log.jsonl", record)
-            state = {
-                "vae": vae.state_dict(),
-                "averaged": averaged.state_dict(),
-                "optim": optim.state_dict(),
-                "step": step + 1,
-            }
-            checkpoint.save(args.work / "vae.pt", state)
+    images = parallel.held(args.work / "renders.npy", args.device)
+    distance = PerceptualDistance(Clip(resolve("gair-mini"), args.device.type))
+    vae = autoencoder().to(args.device, memory_format=torch.channels_last)
+    loop = Loop(args.work / "vae.pt", vae, (8e-3, 2e-3), args.steps, decay=0.998)
+    for step in loop:
+        batch = pixels(images, parallel.rows_of((SEED, 3, step), len(images), BATCH, args.device))
+        noise = parallel.noise_source(step, args.device)
+        with torch.autocast(args.device.type, torch.bfloat16):
+            posterior = vae.encode(batch).latent_dist
+            decoded = vae.decode(posterior.sample(noise)).sample.float()
+        kl = posterior.kl().float().mean()
+        loss = image_loss(decoded, batch, distance) + KL_WEIGHT * kl
+        loop.learn(loss, nn.functional.mse_loss(decoded, batch))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -25,3 +26,10 @@ def log(path: Path, record: dict[str, float]) -> None:
     """Add a line of JSON to a curve."""
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
+
+
+def averaged(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights inside an `AveragedModel`'s state."""
+    return {
+        name.removeprefix("module."): value for name, value in state.items() if name.startswith("module.")
+    }

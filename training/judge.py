@@ -20,6 +20,7 @@ from tqdm import tqdm
 from gair_search.world import render, scene
 from training.codes import ATTRIBUTES, scene_labels
 from training.corpus import SEED
+from training.parallel import held, rows_of
 from training.renders import SIZE, pixels
 from training.schedule import rate
 
@@ -80,7 +81,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_800, help="steps of 128 images")
     args = parser.parse_args()
     torch.manual_seed(SEED)
-    images = np.load(args.work / "renders.npy", mmap_mode="r")
+    images = held(args.work / "renders.npy", torch.device("cpu"))
     labels = torch.from_numpy(
         np.stack([scene_labels(scene(i)) for i in tqdm(range(len(images)), desc="labels")])
     )
@@ -88,7 +89,7 @@ def main() -> None:
     optim = torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=0.05)
     for step in tqdm(range(args.steps), mininterval=10):
         optim.param_groups[0]["lr"] = 2e-3 * rate(step / args.steps)
-        rows = np.sort(np.random.default_rng((SEED, 12, step)).integers(len(images), size=BATCH))
+        rows = rows_of((SEED, 12, step), len(images), BATCH, torch.device("cpu"))
         loss = judge_loss(judge(pixels(images, rows)), labels[rows])
         loss.backward()
         optim.step()
@@ -97,7 +98,7 @@ def main() -> None:
     scenes = [scene(i, "test") for i in range(2_000)]
     shown = np.stack([np.asarray(render(one, SIZE)) for one in scenes])
     truth = torch.from_numpy(np.stack([scene_labels(one) for one in scenes]))
-    report = accuracies(judge, pixels(shown, np.arange(len(shown))), truth)
+    report = accuracies(judge, pixels(torch.from_numpy(shown), slice(None)), truth)
     (args.work / "judge.json").write_text(json.dumps(report, indent=2) + "\n", "utf-8")
 
 

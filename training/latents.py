@@ -1,6 +1,6 @@
 """Stage 3b: the renders as latents, which the denoiser trains on.
 
-    python -m training.latents --work build/gair-mini
+    python -m training.latents --work build/gair-mini [--device cuda]
 
 The autoencoder's `quant_conv` and `post_quant_conv` take up the latents' mean and deviation a channel, so that
 latents are standard normal a channel and the pipeline's scaling factor is 1. Writes `vae/` in diffusers' format
@@ -9,17 +9,15 @@ and `latents.npy` (float16 `[N, 24, 8, 8]`).
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from tqdm import tqdm
 
+from training import parallel
 from training.autoencoder import autoencoder
+from training.checkpoint import averaged
 from training.corpus import SEED
-from training.package import averaged
 from training.renders import pixels
 
 BATCH = 250
@@ -44,28 +42,28 @@ def standardise(vae: AutoencoderKL, latents: torch.Tensor) -> None:
 
 
 @torch.inference_mode()
-def encode_images(vae: AutoencoderKL, images: np.ndarray, rows: np.ndarray) -> torch.Tensor:
-    """Latent means of some renders, float32 `[len(rows), C, 8, 8]`."""
+def encode_images(vae: AutoencoderKL, images: torch.Tensor) -> torch.Tensor:
+    """Latent means of renders uint8 `[N, 64, 64, 3]`, float32 `[N, C, 8, 8]`."""
     parts = []
-    for start in tqdm(range(0, len(rows), BATCH), desc="latents", mininterval=10):
-        with torch.autocast("cpu", torch.bfloat16):
-            parts.append(vae.encode(pixels(images, rows[start : start + BATCH])).latent_dist.mode().float())
+    for start in tqdm(range(0, len(images), BATCH), desc="latents", mininterval=10):
+        with torch.autocast(images.device.type, torch.bfloat16):
+            some = pixels(images, slice(start, start + BATCH))
+            parts.append(vae.encode(some).latent_dist.mode().float())
     return torch.cat(parts)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
-    work = parser.parse_args().work
-    images = np.load(work / "renders.npy", mmap_mode="r")
+    args = parallel.parser(__doc__).parse_args()
+    images = parallel.held(args.work / "renders.npy", args.device)
     vae = autoencoder().eval()
-    vae.load_state_dict(averaged(torch.load(work / "vae.pt", weights_only=True)["averaged"]))
+    state = torch.load(args.work / "vae.pt", weights_only=True, map_location="cpu")
+    vae.load_state_dict(averaged(state["averaged"]))
+    vae.to(args.device)
     sample = np.random.default_rng((SEED, 10)).permutation(len(images))[:4_000]
-    standardise(vae, encode_images(vae, images, np.sort(sample)))
+    standardise(vae, encode_images(vae, images[torch.from_numpy(np.sort(sample)).to(args.device)]))
     vae.register_to_config(scaling_factor=1.0)
-    vae.save_pretrained(work / "vae")
-    latents = encode_images(vae, images, np.arange(len(images)))
-    np.save(work / "latents.npy", latents.half().numpy())
+    vae.save_pretrained(args.work / "vae")
+    np.save(args.work / "latents.npy", encode_images(vae, images).half().cpu().numpy())
 
 
 if __name__ == "__main__":

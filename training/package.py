@@ -1,4 +1,4 @@
-"""Last stage: write the trained weights in the formats that ship.
+"""Write what is trained so far in the formats that ship: the towers after `align`, the generator at the end.
 
     python -m training.package --work build/gair-mini [--target gair_search/pretrained/gair-mini]
 
@@ -23,18 +23,12 @@ from gair_search.models import write_checksums
 from gair_search.pipeline import GENERATOR
 from training import image_tower
 from training.align import Tail, new_head, unfold_batch_norms
+from training.checkpoint import averaged
 from training.denoiser import SCHEDULE, denoiser
 from training.towers import CONFIG, clip_model, text_state, text_tower
 from training.trunk import halves
 
 LOGIT_SCALE = 30.0
-
-
-def averaged(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights inside an `AveragedModel`'s state."""
-    return {
-        name.removeprefix("module."): value for name, value in state.items() if name.startswith("module.")
-    }
 
 
 def clip_state(work: Path) -> dict[str, Tensor]:
@@ -57,10 +51,19 @@ def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {n: (v.half() if v.is_floating_point() else v).contiguous() for n, v in state.items()}
 
 
+def write_clip(work: Path, folder: Path) -> None:
+    """`open_clip_config.json` and the weights of both towers, in open_clip's hub format."""
+    state = clip_state(work)
+    clip_model().load_state_dict(state)  # raises where a name or shape is not open_clip's
+    save_file(halved(state), folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+    (folder / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n", "utf-8")
+
+
 def write_generator(work: Path, folder: Path) -> None:
     """`model_index.json`, `scheduler/`, `unet/`, `vae/`: a StableDiffusionPipeline without its text encoder."""
     unet = denoiser()
-    unet.load_state_dict(averaged(torch.load(work / "unet.pt", weights_only=True)["averaged"]))
+    state = torch.load(work / "unet.pt", weights_only=True, map_location="cpu")
+    unet.load_state_dict(averaged(state["averaged"]))
     parts = {
         "scheduler": DPMSolverMultistepScheduler.from_config(
             SCHEDULE, algorithm_type="dpmsolver++", steps_offset=1
@@ -84,12 +87,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
     parser.add_argument("--target", type=Path, default=Path("gair_search/pretrained/gair-mini"))
     args = parser.parse_args()
-    state = clip_state(args.work)
-    clip_model().load_state_dict(state)  # raises where a name or shape is not open_clip's
     args.target.mkdir(parents=True, exist_ok=True)
-    save_file(halved(state), args.target / "open_clip_model.safetensors", metadata={"format": "pt"})
-    (args.target / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n", "utf-8")
-    write_generator(args.work, args.target / GENERATOR)
+    if (args.work / "image.pt").exists():
+        write_clip(args.work, args.target)
+    if (args.work / "unet.pt").exists():
+        write_generator(args.work, args.target / GENERATOR)
     write_checksums(args.target)
 
 

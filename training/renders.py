@@ -1,6 +1,6 @@
 """The fashion world's training images at the generator's size, drawn once.
 
-    python -m training.renders --work build/gair-mini [--n 80000]
+    python -m training.renders --work build/gair-mini [--n 160000]
 
 Writes `renders.npy`, uint8 `[n, 64, 64, 3]`: image i shows `scene(i)` of the training split.
 """
@@ -19,6 +19,7 @@ from tqdm import tqdm
 from gair_search.world import render, scene
 
 SIZE = 64
+N_RENDERS = 160_000
 CHUNK = 1_000
 
 
@@ -27,16 +28,16 @@ def drawn(first: int) -> np.ndarray:
     return np.stack([np.asarray(render(scene(i), SIZE)) for i in range(first, first + CHUNK)])
 
 
-def pixels(images: np.ndarray, rows: np.ndarray) -> Tensor:
-    """Some of them as `[B, 3, SIZE, SIZE]` in -1..1."""
-    batch = torch.from_numpy(images[np.sort(rows)]).permute(0, 3, 1, 2).float() / 127.5 - 1
+def pixels(images: Tensor, rows: Tensor | slice) -> Tensor:
+    """Some of the renders `[N, SIZE, SIZE, 3]` as `[B, 3, SIZE, SIZE]` in -1..1."""
+    batch = images[rows].permute(0, 3, 1, 2).float() / 127.5 - 1
     return batch.contiguous(memory_format=torch.channels_last)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
-    parser.add_argument("--n", type=int, default=80_000)
+    parser.add_argument("--n", type=int, default=N_RENDERS)
     args = parser.parse_args()
     images = np.lib.format.open_memmap(
         args.work / "renders.tmp.npy", "w+", dtype=np.uint8, shape=(args.n, SIZE, SIZE, 3)
