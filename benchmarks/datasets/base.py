@@ -23,11 +23,13 @@ class Picture:
         id: unique in its data set.
         make: the image, given the shortest side that is wanted, or None for all of it.
         path: of its file, or None where it is drawn.
+        content: of one that is drawn, all that its pixels depend on.
     """
 
     id: str
     make: Callable[[int | None], Image.Image] = field(compare=False, repr=False)
     path: Path | None = field(default=None, compare=False)
+    content: str = field(default="", repr=False)
 
     def image(self, side: int | None = None) -> Image.Image:
         """RGB, upright; its sides may be larger than `side`.
@@ -39,9 +41,9 @@ class Picture:
 
     @property
     def content_key(self) -> str:
-        """The id and, of a file, what tells that it has changed."""
+        """The id and what tells that the picture has changed."""
         if self.path is None:
-            return self.id
+            return f"{self.id} {self.content}".rstrip()
         facts = self.path.stat()
         return f"{self.id} {self.path.absolute()} {facts.st_size} {facts.st_mtime_ns}"
 

@@ -1,16 +1,26 @@
 """The fashion world as a data set: what its pictures show is known, not annotated. Test split only."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
 from gair_search.benchmarks.datasets.base import SUBJECT, Concept, Picture, Query, RetrievalSet
+from numpy.typing import NDArray
 from PIL import Image
 
-from gair_search.world import BACKGROUNDS, Instance, Scene, instance, render, scene
+from gair_search.world import BACKGROUNDS, KINDS, Instance, Scene, instance, render, scene
 from gair_search.world.vocabulary import PLURAL_KINDS
 
 SEEDS = 100_000
 """Instances and scenes of seed s begin at s times this."""
+
+FAMILY = SEEDS // len(KINDS)
+"""Instances of the same words begin so far from one another."""
+
+APART = 8.0
+"""Least difference of two instances with the same words, drawn in the same scene: root mean square in grey
+levels. The sensor's noise is 1 to 3.5."""
 
 
 def picture_of(shown: Scene, name: str, size: int = 128) -> Picture:
@@ -19,60 +29,83 @@ def picture_of(shown: Scene, name: str, size: int = 128) -> Picture:
     def make(side: int | None) -> Image.Image:
         return render(shown, size)
 
-    return Picture(name, make)
+    return Picture(name, make, content=f"{shown} {size}")
 
 
 def fashion_world(
     seed: int = 0,
-    concepts: int = 50,
+    concepts: int = 25,
     shots: int = 5,
-    views: int = 4,
-    distractors: int = 100,
-    size: int = 128,
+    views: int = 6,
+    distractors: int = 25,
+    size: int = 32,
+    kinds: int = 5,
+    train_places: int = 2,
 ) -> RetrievalSet:
     """PerVL-DeepFashion2's protocol: instances as concepts, each to be found again in a place that is named.
 
-    A query is `a {subject} on a beach`; its one answer is the view of this concept there. The gallery holds all
-    concepts' test views and one view of each distractor. A concept's training views are in other places than
-    its test views.
+    A query is `a {subject} on a beach`; its one answer is the view of this concept there. Concepts are of few
+    descriptions (kind, colour, pattern, second colour), so that most share theirs with others and differ in what
+    no caption names: cut, shade, fabric, trim and emblem. The distractors are further instances of the same
+    descriptions. All are shown in the same places, one view in each, so that the gallery holds for every query
+    this concept in other places, and others that the same words describe in this place.
 
     Args:
         seed: draws everything; sets of different seeds share nothing.
-        concepts: instances to learn.
+        concepts: instances to learn; the first ones differ in kind.
         shots: training views a concept.
-        views: test views a concept, in as many places; at most 11.
-        distractors: views of further instances, as many kinds as concepts have.
-        size: side of the pictures in pixels.
+        views: places of the gallery, at most 11. The training views are in other places.
+        distractors: further instances.
+        size: side of the pictures in pixels; small ones blur what tells instances apart.
+        kinds: descriptions, each of another kind, at most 12.
+        train_places: places that a concept's training views are in, or all that are left if fewer.
 
     Raises:
-        ValueError: no place left to train in.
+        ValueError: no place left to train in, or more kinds than there are.
     """
     places = list(BACKGROUNDS)
     if not 0 < views < len(places):
         raise ValueError(
             f"{views} test views a concept: 1 to {len(places) - 1}, the other places are to train in"
         )
+    if not 0 < kinds <= len(KINDS):
+        raise ValueError(f"{kinds} kinds: 1 to {len(KINDS)}")
     rng = np.random.default_rng((seed, 1))
+    order = [places[i] for i in rng.permutation(len(places))]
+    tests, rest = order[:views], order[views:]
+    drawn = [str(kind) for kind in rng.permutation(list(KINDS))[:kinds]]
+    families = [_alike(seed * SEEDS + i * FAMILY, kind, size) for i, kind in enumerate(drawn)]
     numbers = count(seed * SEEDS)
 
     def view(item: Instance, place: str, name: str) -> Picture:
         return picture_of(scene(next(numbers), "test", item=item, background=place), name, size)
 
     learned, gallery, queries = [], [], []
-    for i in range(concepts):
-        item = instance(seed * SEEDS + i, "test")
+    for i in range(concepts + distractors):
+        item = next(families[i % kinds])
         name = f"{seed}-{i}-{item.kind}"
-        order = [places[j] for j in rng.permutation(len(places))]
-        tests, rest = order[:views], order[views:]
-        images = tuple(view(item, rest[j % len(rest)], f"{name}/train-{j}") for j in range(shots))
+        shown = [view(item, place, f"{name}/{place}") for place in tests]
+        gallery += shown
+        if i >= concepts:
+            continue
+        chosen = rng.permutation(rest)[:train_places]
+        images = tuple(view(item, str(chosen[j % len(chosen)]), f"{name}/train-{j}") for j in range(shots))
         learned.append(Concept(name, item.kind, images))
         article = "a pair of" if item.kind in PLURAL_KINDS else "a"
-        for place in tests:
-            shown = view(item, place, f"{name}/{place}")
-            gallery.append(shown)
+        for place, picture in zip(tests, shown, strict=True):
             text = f"{article} {SUBJECT} {BACKGROUNDS[place][0]}"
-            queries.append(Query(shown.id, text, name, frozenset({shown.id})))
-    for i in range(concepts, concepts + distractors):
-        item = instance(seed * SEEDS + i, "test")
-        gallery.append(view(item, places[rng.integers(len(places))], f"{seed}-{i}-{item.kind}/distractor"))
+            queries.append(Query(picture.id, text, name, frozenset({picture.id})))
     return RetrievalSet(f"fashion-world-{shots}-seed{seed}", tuple(learned), tuple(gallery), tuple(queries))
+
+
+def _alike(first: int, kind: str, size: int) -> Iterator[Instance]:
+    """Instances with the words of the first one, all of them `APART`; numbered from `first` on."""
+    model = instance(first, "test", kind=kind)
+    seen: list[NDArray[np.float32]] = []
+    for number in count(first):
+        item = instance(number, "test", kind=kind, color=model.color, pattern=model.pattern)
+        item = replace(item, second_color=model.second_color)
+        drawn = np.asarray(render(scene(first, "test", item=item), size), np.float32)
+        if all(np.sqrt(np.mean((drawn - other) ** 2)) >= APART for other in seen):
+            seen.append(drawn)
+            yield item

@@ -1,6 +1,7 @@
 """The data sets on made trees of the official names, and, where they are, on the real files."""
 
 import csv
+import itertools
 import os
 import re
 from pathlib import Path
@@ -8,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gair_search.benchmarks.datasets import attributes, dreambooth, fashion, folders, pervl
-from gair_search.benchmarks.datasets.base import Query
+from gair_search.benchmarks.datasets.base import SUBJECT, Query, RetrievalSet
 from support.photos import dreambooth as dreambooth_photos
 from support.photos import make_photos
 
 from gair_search.errors import DatasetError
-from gair_search.world import BACKGROUNDS
+from gair_search.world import BACKGROUNDS, render, scene
 
 PERVL = Path(os.environ.get("GAIR_PERVL", Path.cwd().parent / "shared/data/pervl"))
 
@@ -234,36 +235,77 @@ def test_dreambooth_half_unpacked(tmp_path: Path) -> None:
     assert [len(query.relevant) for query in data.queries] == [2, 1]
 
 
+def fashion_items(data: RetrievalSet) -> dict[str, tuple[str, str]]:
+    """Picture id -> (instance, place), as its id says."""
+    return {picture.id: tuple(picture.id.split("/")) for picture in data.gallery}
+
+
 def test_fashion_world_cannot_be_wrong() -> None:
-    data = fashion.fashion_world(seed=1, concepts=6, shots=3, views=2, distractors=4, size=32)
-    assert (len(data.concepts), len(data.queries), len(data.gallery)) == (6, 12, 16)
-    assert len({picture.id for picture in data.gallery}) == 16
+    small = {"seed": 1, "concepts": 6, "shots": 3, "views": 2, "distractors": 4, "kinds": 3}
+    data = fashion.fashion_world(**small)
+    assert (len(data.concepts), len(data.queries), len(data.gallery)) == (6, 12, 20)
+    items = fashion_items(data)
+    assert len(items) == len(set(items.values())) == 20  # one view of an instance in a place
     for query in data.queries:
         (answer,) = query.relevant
-        place = answer.split("/")[1]
+        name, place = items[answer]
         assert query.template.endswith(BACKGROUNDS[place][0])
-        assert answer.split("/")[0] == query.concept
+        assert name == query.concept
     one, two = data.gallery[0].image(), data.gallery[1].image()
     assert one.size == (32, 32)
     assert np.any(np.asarray(one) != np.asarray(two))
     assert np.array_equal(np.asarray(one), np.asarray(data.gallery[0].image()))
-    assert fashion.fashion_world(seed=1, concepts=6, shots=3, views=2, distractors=4, size=32) == data
+    assert fashion.fashion_world(**small) == data
     assert not {p.id for p in data.gallery} & {
-        p.id for p in fashion.fashion_world(seed=2, concepts=6, views=2).gallery
+        p.id for p in fashion.fashion_world(**small | {"seed": 2}).gallery
     }
-    with pytest.raises(ValueError, match="places are to train in"):
-        fashion.fashion_world(views=12)
+    for bad, told in (({"views": 12}, "places are to train in"), ({"kinds": 13}, "1 to 12")):
+        with pytest.raises(ValueError, match=told):
+            fashion.fashion_world(**bad)
+
+
+def test_fashion_concepts_share_places_and_words() -> None:
+    """Every query has rivals: the concept in each other place, and others of its kind in this one."""
+    data = fashion.fashion_world(concepts=4, views=3, distractors=2, kinds=2)
+    items = fashion_items(data)
+    kinds = {name: name.rsplit("-", 1)[1] for name, _ in items.values()}
+    assert len(set(kinds.values())) == 2
+    for query in data.queries:
+        name, place = items[next(iter(query.relevant))]
+        assert sum(n == name for n, _ in items.values()) == 3
+        assert sum(kinds[n] == kinds[name] and p == place for n, p in items.values()) == 3
+    texts = {query.template: query.concept for query in data.queries}
+    assert len(texts) == 3 * len({t.split(SUBJECT)[0] for t in texts})  # the same for all concepts
+
+
+def test_instances_with_the_same_words_can_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = list(itertools.islice(fashion._alike(0, "hat", 32), 6))
+    assert len({(i.kind, i.color, i.pattern, i.second_color) for i in family}) == 1
+    drawn = [np.asarray(render(scene(0, "test", item=item), 32), np.float64) for item in family]
+    apart = [np.sqrt(((a - b) ** 2).mean()) for a, b in itertools.combinations(drawn, 2)]
+    assert min(apart) >= fashion.APART
+    monkeypatch.setattr(fashion, "APART", min(apart) + 0.1)  # leaves out one of the nearest two
+    assert list(itertools.islice(fashion._alike(0, "hat", 32), 6)) != family
 
 
 def test_training_views_are_in_other_places_than_test_views() -> None:
-    data = fashion.fashion_world(concepts=5, shots=8, views=4, distractors=0)
-    shown: dict[str, set[str]] = {}
-    for query in data.queries:
-        shown.setdefault(query.concept, set()).add(next(iter(query.relevant)).split("/")[1])
-    assert all(len(places) == 4 for places in shown.values())
+    data = fashion.fashion_world(concepts=5, shots=8, views=4, distractors=0, train_places=3)
+    tests = {place for _, place in fashion_items(data).values()}
+    assert len(tests) == 4
     for concept in data.concepts:
-        assert {image.image().tobytes() for image in concept.images} >= {concept.images[0].image().tobytes()}
         assert len({image.image().tobytes() for image in concept.images}) == 8
+        shown = {place for place in BACKGROUNDS for image in concept.images if f"'{place}'" in image.content}
+        assert len(shown) == 3
+        assert not shown & tests
+
+
+def test_features_are_known_by_what_is_drawn() -> None:
+    """The same names with other pictures: other keys, so that no kept features are taken for them."""
+    few, many = (fashion.fashion_world(concepts=2, train_places=n).concepts[1].images for n in (1, 2))
+    assert [p.id for p in few] == [p.id for p in many]
+    assert few[1].content_key != many[1].content_key
+    small, large = (fashion.fashion_world(concepts=1, size=n).gallery[0] for n in (32, 64))
+    assert small.content_key != large.content_key
 
 
 @pytest.mark.parametrize(
