@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from gair_search.benchmarks import polar
 from gair_search.benchmarks.datasets.base import SUBJECT, Concept, Query
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ Features = NDArray[np.float32]
 
 TEXT_ONLY = "text only"
 PALAVRA = "PALAVRA second stage"
+POLAR = "POLAR"
 PROMPT_TUNING = "prompt tuning"
 OURS = "ours"
 
@@ -236,6 +238,25 @@ def palavra_loss(concept: Tensor, image: Tensor, parent: Tensor, temperature: fl
     rows = torch.stack([image, parent, concept, parent])
     logits = (rows @ rows.T / temperature).fill_diagonal_(-torch.inf)
     return nn.functional.cross_entropy(logits, torch.tensor([2, 3, 0, 1], device=rows.device))
+
+
+def learned_update(study: Study) -> Tensor:
+    """POLAR's update for a concept: factors `[2, rank, text_width]` (see `polar.py`)."""
+    draws = np.random.default_rng(study.seed)
+    drawn = np.resize(draws.permutation(len(PARAPHRASES)), len(study.images))
+    texts = [PARAPHRASES[i].format(f"{polar.IDENTIFIER} {study.concept.parent}") for i in drawn]
+    settings = polar.PRESETS.get(study.clip.spec.name, polar.PAPER)
+    return polar.learn_update(
+        study.clip.text_tower, texts, torch.from_numpy(study.images), settings, study.seed
+    )
+
+
+def asked_with_update(study: Study, factors: Features) -> Features:
+    """Text features of the queries with POLAR's update, its identifier before the parent."""
+    texts = [query.text(f"{polar.IDENTIFIER} {study.concept.parent}") for query in study.queries]
+    found = polar.updated_features(study.clip.text_tower, texts, torch.from_numpy(factors))
+    features: Features = found.cpu().numpy()
+    return features
 
 
 def prompt_of(query: Query, parent: str) -> str:

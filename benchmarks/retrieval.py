@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from gair_search.benchmarks import polar
 from gair_search.benchmarks.concept_methods import (
     GAIR,
     LEARNED,
     OURS,
     PALAVRA,
     PLAIN,
+    POLAR,
     PROMPT_TUNING,
     TEXT_ONLY,
     Features,
     Study,
     asked_with,
+    asked_with_update,
     learned_by,
+    learned_update,
     palavra,
     with_gair,
 )
@@ -49,7 +53,7 @@ from gair_search.tokens import facts
 from gair_search.tokens.learn import Settings as Learning
 from gair_search.tokens.lessons import settings_for
 
-METHODS = (*PLAIN, PALAVRA, *LEARNED)
+METHODS = (*PLAIN, PALAVRA, POLAR, *LEARNED)
 """All rows without GAIR."""
 
 NEEDS_GENERATOR = frozenset(name for name, (way, _) in LEARNED.items() if way != "prompt tuning") | set(GAIR)
@@ -149,6 +153,7 @@ class Settings:
             "world": dict(self.world),
             "model": clip.spec.name,
             "learning": asdict(learning),
+            "polar": asdict(polar.PRESETS.get(clip.spec.name, polar.PAPER)),
         }
 
 
@@ -257,6 +262,8 @@ class _Kept:
             return PLAIN[name](study), {"seconds": time.perf_counter() - begun}
         if name not in GAIR:
             cell = self._token(study, name)
+            if name == POLAR:
+                return asked_with_update(study, np.stack(np.split(_vectors(study, cell), 2))), cell
             return asked_with(study, _vectors(study, cell), with_parent=name != PALAVRA), cell
 
         def drawn() -> dict[str, Any]:
@@ -274,12 +281,14 @@ class _Kept:
 
     def _token(self, study: Study, name: str) -> dict[str, Any]:
         def learn() -> dict[str, Any]:
-            if name != PALAVRA:
+            if name in LEARNED:
                 _ = study.problem  # what the methods share is nobody's time
             begun = time.perf_counter()
             step, vectors = 0, None
             if name == PALAVRA:
                 vectors = palavra(study)
+            elif name == POLAR:
+                vectors = learned_update(study)
             else:
                 learned = learned_by(study, name)
                 step, vectors = learned.step, learned.vectors
@@ -300,7 +309,7 @@ def _cell_name(study: Study, name: str) -> str:
 
 
 def _vectors(study: Study, cell: Mapping[str, Any]) -> Features:
-    """A kept token, `[n_vectors, text_width]`."""
+    """A kept token, `[n_vectors, text_width]`; of POLAR the rows of both factors."""
     return facts.unpack(cell["vectors"]).reshape(-1, study.clip.text_tower.width)
 
 

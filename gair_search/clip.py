@@ -173,6 +173,15 @@ class TextTower(nn.Module):
         Returns:
             features `[B, embed_dim]` and conditioning `[B, length, text_width]`.
         """
+        encoding: TextEncoding = self(*self.laid_out(ids, full_context))
+        return encoding
+
+    def laid_out(self, ids: Sequence[Sequence[int]], full_context: bool = False) -> tuple[Tensor, Tensor]:
+        """Plain token ids as `forward` takes them; the arguments are those of `encode_ids`.
+
+        Returns:
+            embeddings `[B, length, text_width]` and places of the end tokens `[B]`.
+        """
         start, stop = self.tokenizer.sot_token_id, self.tokenizer.eot_token_id
         length = self.n_ctx if full_context else max(map(len, ids)) + 2
         table = self.tower.token_embedding.weight
@@ -180,8 +189,7 @@ class TextTower(nn.Module):
         for row, own in zip(rows, ids, strict=True):
             row[: len(own) + 2] = torch.tensor([start, *own, stop])
         end = torch.tensor([len(own) + 1 for own in ids], device=table.device)
-        encoding: TextEncoding = self(self.token_embeddings(rows), end)
-        return encoding
+        return self.token_embeddings(rows), end
 
 
 class Clip:

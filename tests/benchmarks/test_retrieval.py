@@ -10,11 +10,12 @@ import ir_measures
 import numpy as np
 import pytest
 import torch
-from gair_search.benchmarks import concept_methods
+from gair_search.benchmarks import concept_methods, polar
 from gair_search.benchmarks.concept_methods import (
     OURS,
     PALAVRA_STEPS,
     PALAVRA_TEMPERATURE,
+    POLAR,
     PROMPT_TUNING,
     Study,
     asked_with,
@@ -198,6 +199,7 @@ def test_the_table_in_small_with_resume_and_runs(
 ) -> None:
     quick = GairOptions(candidates=(0.0, 1.0), sampling=Sampling("ddim", steps=2, guidance=1.0))
     monkeypatch.setattr(table, "GairOptions", lambda: quick)
+    monkeypatch.setattr(polar, "PAPER", polar.Settings(steps=2))
     done: list[tuple[int, int]] = []
     report = retrieval(
         model, replace(SMALL, gair=True), tmp_path, save_run=True, on_progress=lambda *n: done.append(n)
@@ -227,9 +229,11 @@ def test_the_table_in_small_with_resume_and_runs(
 
     # finished tokens are not learned again, whatever rows are asked for
     monkeypatch.setattr(table, "learned_by", lambda *_: pytest.fail("learned again"))
+    monkeypatch.setattr(table, "learned_update", lambda *_: pytest.fail("learned again"))
     monkeypatch.setattr(Clip, "encode_images", lambda *_: pytest.fail("encoded again"))
-    again = retrieval(model, replace(SMALL, seeds=(1,), methods=("Ours", "prompt tuning")), tmp_path)
-    assert list(again.values["methods"]) == [PROMPT_TUNING, OURS]
+    again = retrieval(model, replace(SMALL, seeds=(1,), methods=("Ours", "prompt tuning", "polar")), tmp_path)
+    assert list(again.values["methods"]) == [POLAR, PROMPT_TUNING, OURS]
+    assert again.values["methods"][POLAR]["MRR"]["mean"] == found[POLAR]["MRR"]["by seed"][1]
     assert again.values["methods"][OURS]["MRR"]["mean"] == found[OURS]["MRR"]["by seed"][1]
 
 
