@@ -197,8 +197,12 @@ def learned_by(study: Study, name: str) -> Learned:
         KeyboardInterrupt: at once; a token that was cut short is no result.
     """
     method, projection = LEARNED[name]
-    settings = replace(study.settings, projection=projection).by(method)
-    problem = study.problem if projection else replace(study.problem, subspace=None)
+    return learned_with(study, replace(study.settings, projection=projection).by(method))
+
+
+def learned_with(study: Study, settings: Settings) -> Learned:
+    """Learn a token by settings of one's own, from the study's problem. Raises as `learned_by`."""
+    problem = study.problem if settings.projection else replace(study.problem, subspace=None)
     learned = learn_vectors(problem, study.clip.text_tower, settings, study.seed)
     if learned.stopped:
         raise KeyboardInterrupt

@@ -12,6 +12,7 @@ import numpy as np
 from gair_search.benchmarks.datasets.base import Picture
 from gair_search.benchmarks.trec import Qrels, Run, write_qrels, write_run
 from numpy.typing import NDArray
+from PIL import Image
 
 from gair_search.clip import Clip
 from gair_search.errors import GairError
@@ -47,6 +48,13 @@ class Work:
         content = _json(make())
         write_atomically(path, content)
         return json.loads(content)
+
+    def file(self, name: str, make: Callable[[], bytes]) -> Path:
+        """A finished cell that is a file of that name; made, and kept, where it isn't there yet."""
+        path = self._cells / name
+        if not path.is_file():
+            write_atomically(path, make())
+        return path
 
     def features(
         self, clip: Clip, pictures: Sequence[Picture], on_progress: Callable[[int], None] | None = None
@@ -112,6 +120,7 @@ class Report:
         values: all figures, as JSON values.
         tables: for people, the paper's figures beside ours.
         figures: file stem -> what draws it.
+        pictures: file stem -> what draws it, of images.
         runs: method -> run, where runs were asked for.
         qrels: of all runs.
     """
@@ -121,6 +130,7 @@ class Report:
     values: dict[str, Any]
     tables: list[Table]
     figures: dict[str, Callable[[], "Figure"]] = field(default_factory=dict)
+    pictures: dict[str, Callable[[], Image.Image]] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
     qrels: Qrels = field(default_factory=dict)
 
@@ -129,7 +139,7 @@ class Report:
         return {"bench": self.name, "settings": self.settings, **self.values}
 
     def save(self, folder: Path) -> list[Path]:
-        """Write tables, values and figures; returns the files.
+        """Write tables, values, figures (SVG) and pictures (PNG); returns the files.
 
         Raises:
             GairError: matplotlib is not installed, or the folder can't be written.
@@ -140,6 +150,8 @@ class Report:
             buffer = io.BytesIO()
             draw().savefig(buffer, format="svg", metadata={"Date": None})
             contents[f"{stem}.svg"] = buffer.getvalue()
+        for stem, picture in self.pictures.items():
+            contents[f"{stem}.png"] = as_png(picture())
         return _written(folder, contents)
 
     def save_runs(self, folder: Path) -> list[Path]:
@@ -171,6 +183,13 @@ def new_figure(columns: int, width: float = 4.2, height: float = 3.4) -> "Figure
     figure = Figure(figsize=(width * columns, height), layout="constrained")
     figure.subplots(1, columns, sharey=True)
     return figure
+
+
+def as_png(image: Image.Image) -> bytes:
+    """The bytes of a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _written(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:

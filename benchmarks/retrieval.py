@@ -27,6 +27,7 @@ from gair_search.benchmarks.concept_methods import (
     asked_with_update,
     learned_by,
     learned_update,
+    learned_with,
     palavra,
     with_gair,
 )
@@ -199,12 +200,12 @@ def retrieval(
     if settings.steps is not None:
         learning = replace(learning, steps=settings.steps)
     rows = settings.rows
-    generator, why = _generator(clip) if NEEDS_GENERATOR & set(rows) else (None, "")
+    generator, why = own_generator(clip) if NEEDS_GENERATOR & set(rows) else (None, "")
     skipped = [name for name in rows if name in NEEDS_GENERATOR and generator is None]
     rows = tuple(name for name in rows if name not in skipped)
     report = Report("retrieval", settings.to_json(clip, learning), {}, [])
     report.settings["generator"] = generator.identity if generator else None
-    kept = _Kept(clip, report.settings, work)
+    kept = Kept(clip, report.settings, work)
     answers: dict[str, list[Answer]] = {name: [] for name in rows}
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     weights: dict[str, list[float]] = {name: [] for name in rows}
@@ -236,7 +237,7 @@ def retrieval(
     return report
 
 
-def _generator(clip: Clip) -> tuple[Generator | None, str]:
+def own_generator(clip: Clip) -> tuple[Generator | None, str]:
     """The model's own generator; or None, and why there is none."""
     try:
         return Generator.load(clip), ""
@@ -244,7 +245,7 @@ def _generator(clip: Clip) -> tuple[Generator | None, str]:
         return None, str(error)
 
 
-class _Kept:
+class Kept:
     """Finished tokens and GAIR's queries, a cell each (seed, concept, method)."""
 
     def __init__(self, clip: Clip, settings: Mapping[str, Any], folder: Path | None) -> None:
@@ -253,7 +254,7 @@ class _Kept:
         needed["embedder"] = clip.embedder_id.to_metadata()
         self.work = Work("retrieval", needed, folder)
         # tokens that no generator has seen stay good when the generator is another
-        self._drawn = Work("retrieval", needed | {"generator": settings["generator"]}, folder)
+        self.drawn = Work("retrieval", needed | {"generator": settings["generator"]}, folder)
 
     def query_vectors(self, study: Study, name: str) -> tuple[Features, dict[str, Any]]:
         """Query vectors `[Q, embed_dim]` of a method, and the seconds (and mixing weights) that it took."""
@@ -261,14 +262,14 @@ class _Kept:
             begun = time.perf_counter()
             return PLAIN[name](study), {"seconds": time.perf_counter() - begun}
         if name not in GAIR:
-            cell = self._token(study, name)
+            cell = self.token(study, name)
             if name == POLAR:
-                return asked_with_update(study, np.stack(np.split(_vectors(study, cell), 2))), cell
-            return asked_with(study, _vectors(study, cell), with_parent=name != PALAVRA), cell
+                return asked_with_update(study, np.stack(np.split(vectors_of(study, cell), 2))), cell
+            return asked_with(study, vectors_of(study, cell), with_parent=name != PALAVRA), cell
 
         def drawn() -> dict[str, Any]:
             begun = time.perf_counter()
-            vectors = _vectors(study, self._token(study, GAIR[name]))
+            vectors = vectors_of(study, self.token(study, GAIR[name]))
             found = with_gair(study, vectors, GairOptions())
             return {
                 "queries": {q.id: facts.pack(v) for q, (_, v) in zip(study.queries, found, strict=True)},
@@ -276,12 +277,20 @@ class _Kept:
                 "seconds": time.perf_counter() - begun,
             }
 
-        cell = self._drawn.cell(_cell_name(study, name), drawn)
+        cell = self.drawn.cell(cell_name(study, name), drawn)
         return np.stack([facts.unpack(cell["queries"][query.id]) for query in study.queries]), cell
 
-    def _token(self, study: Study, name: str) -> dict[str, Any]:
+    def token(self, study: Study, name: str, learning: Learning | None = None) -> dict[str, Any]:
+        """A token's cell: packed `vectors`, the best `step`, and the `seconds` that it took.
+
+        Args:
+            study: of the concept.
+            name: of the method; any other name for a token of other settings.
+            learning: those other settings.
+        """
+
         def learn() -> dict[str, Any]:
-            if name in LEARNED:
+            if name not in (PALAVRA, POLAR):
                 _ = study.problem  # what the methods share is nobody's time
             begun = time.perf_counter()
             step, vectors = 0, None
@@ -290,7 +299,7 @@ class _Kept:
             elif name == POLAR:
                 vectors = learned_update(study)
             else:
-                learned = learned_by(study, name)
+                learned = learned_with(study, learning) if learning else learned_by(study, name)
                 step, vectors = learned.step, learned.vectors
             rows = vectors.float().cpu().numpy()
             return {
@@ -299,16 +308,17 @@ class _Kept:
                 "seconds": time.perf_counter() - begun,
             }
 
-        work = self._drawn if name in NEEDS_GENERATOR else self.work
-        found: dict[str, Any] = work.cell(_cell_name(study, name), learn)
+        seen = bool(learning.lambda_sd) if learning else name in NEEDS_GENERATOR
+        work = self.drawn if seen else self.work
+        found: dict[str, Any] = work.cell(cell_name(study, name), learn)
         return found
 
 
-def _cell_name(study: Study, name: str) -> str:
+def cell_name(study: Study, name: str) -> str:
     return f"seed{study.seed}/{study.concept.name}/{name.replace(' ', '-')}"
 
 
-def _vectors(study: Study, cell: Mapping[str, Any]) -> Features:
+def vectors_of(study: Study, cell: Mapping[str, Any]) -> Features:
     """A kept token, `[n_vectors, text_width]`; of POLAR the rows of both factors."""
     return facts.unpack(cell["vectors"]).reshape(-1, study.clip.text_tower.width)
 

@@ -44,6 +44,52 @@ SaveRun = Annotated[
     typer.Option("--save-run", metavar="FOLDER", help="Write rankings as TREC runs and qrels there."),
 ]
 
+Concepts = Annotated[
+    Literal["fashion", "dreambooth", "textual-inversion"],
+    typer.Option("--dataset", help="Made here, or a data set that you have."),
+]
+ConceptData = Annotated[
+    Path | None, typer.Option("--data", metavar="FOLDER", help="Where its concepts lie, as unpacked.")
+]
+ClassData = Annotated[
+    Path | None,
+    typer.Option(
+        "--classes",
+        metavar="FOLDER",
+        help="Caltech-256 or one folder of images a class, for textual-inversion.",
+    ),
+]
+Parents = Annotated[
+    str | None,
+    typer.Option(
+        "--parents",
+        metavar="LIST",
+        help='Of textual-inversion, as "red_teapot=teapot,physics_mug=coffee mug".',
+    ),
+]
+Methods = Annotated[
+    str | None,
+    typer.Option("--methods", metavar="LIST", help='Rows, as "prompt tuning,ours". [default: all]'),
+]
+Steps = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Steps of learning a token. [default: the model's own]")
+]
+Shots = Annotated[
+    int | None, typer.Option("--shots", min=1, help="Photos to learn from. [default: fashion 5, others 3]")
+]
+Attributes = Annotated[
+    str | None,
+    typer.Option("--attributes", metavar="LIST", help="As red,old. [default: nearest to the parent]"),
+]
+Negatives = Annotated[
+    Literal["pool", "drawn"] | None,
+    typer.Option(
+        "--negatives",
+        help="Negative images: from a pool without labels, or drawn from 'image of a c' as in the paper. "
+        "[default: pool; textual-inversion drawn]",
+    ),
+]
+
 
 @app.command()
 def preference(
@@ -125,17 +171,125 @@ def retrieval(
     from gair_search.benchmarks.retrieval import Settings
     from gair_search.benchmarks.retrieval import retrieval as measure
 
-    from gair_search.tokens.attributes import parse
-
-    names = tuple(name.strip() for name in (methods or "").split(",") if name.strip())
-    words = tuple(parse(attributes)) if attributes else ()
     settings = Settings(
-        dataset, data, numbers, limit, names, steps, gair, shots, split, captions, attributes=words
+        dataset,
+        data,
+        numbers,
+        limit,
+        _names(methods),
+        steps,
+        gair,
+        shots,
+        split,
+        captions,
+        attributes=_words(attributes),
     )
     clip = _clip(model, device)
     with _progress("concepts x methods", as_json) as advance:
         report = measure(clip, settings, work, save_run is not None, advance)
     _finish(report, out, save_run, as_json)
+
+
+@app.command()
+def recognition(
+    dataset: Concepts = "fashion",
+    data: ConceptData = None,
+    classes: ClassData = None,
+    parents: Parents = None,
+    seeds: Seeds = "3",
+    limit: Annotated[int | None, typer.Option(min=1, help="Concepts a seed. [default: all]")] = None,
+    methods: Methods = None,
+    loss_weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help='(lambda_SD, lambda_CE) of table 1, as "0:1,1:0.1", or "none". [default: the paper\'s four]',
+        ),
+    ] = None,
+    steps: Steps = None,
+    shots: Shots = None,
+    attributes: Attributes = None,
+    negatives: Negatives = None,
+    per_class: Annotated[
+        int | None,
+        typer.Option(min=1, max=200, help="Tested pictures of each class. [default: 20, folders 10]"),
+    ] = None,
+    model: common.Model = None,
+    device: common.Device = None,
+    work: WorkFolder = None,
+    out: Out = None,
+    save_run: SaveRun = None,
+    as_json: common.Json = False,
+) -> None:
+    """What a token tells apart: concept, parent, others; loss weights (custom tokens, tables 1 and 3)."""
+    numbers = _seeds(seeds)
+    weights = _loss_weights(loss_weights)
+    from gair_search.benchmarks.recognition import LOSS_WEIGHTS, Settings
+    from gair_search.benchmarks.recognition import recognition as measure
+
+    settings = Settings(
+        dataset, data, classes, _pairs(parents, "--parents"), numbers, limit, _names(methods), steps, shots,
+        _words(attributes), negatives, per_class,
+        loss_weights=LOSS_WEIGHTS if weights is None else weights,
+    )  # fmt: skip
+    clip = _clip(model, device)
+    with _progress("concepts x tokens", as_json) as advance:
+        report = measure(clip, settings, work, save_run is not None, advance)
+    _finish(report, out, save_run, as_json)
+
+
+@app.command()
+def generation(
+    dataset: Concepts = "fashion",
+    data: ConceptData = None,
+    classes: ClassData = None,
+    parents: Parents = None,
+    seeds: Seeds = "3",
+    limit: Annotated[int, typer.Option(min=1, help="Concepts a seed, which are told apart.")] = 6,
+    methods: Methods = None,
+    contexts: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help='As "on a beach,in the snow". [default: ten, by the data set]'),
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="Of each context.")] = 8,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The second judge: any model, or pixels (fashion alone, and there unless given).",
+        ),
+    ] = None,
+    guidance: Annotated[float, typer.Option(min=0, help="Of drawing.")] = 5.0,
+    draw_steps: Annotated[
+        int | None, typer.Option(min=1, help="Of drawing. [default: the scheduler's]")
+    ] = None,
+    steps: Steps = None,
+    shots: Shots = None,
+    attributes: Attributes = None,
+    negatives: Negatives = None,
+    model: common.Model = None,
+    device: common.Device = None,
+    work: WorkFolder = None,
+    out: Out = None,
+    as_json: common.Json = False,
+) -> None:
+    """Whether images of a token show its concept and the context (custom tokens, table 2)."""
+    numbers = _seeds(seeds)
+    from gair_search.benchmarks.generation import PIXELS, Settings
+    from gair_search.benchmarks.generation import generation as measure
+
+    from gair_search.generator import Sampling
+
+    settings = Settings(
+        dataset, data, classes, _pairs(parents, "--parents"), numbers, limit, _names(methods), steps, shots,
+        _words(attributes), negatives, contexts=_names(contexts), images=images, judge=judge or "",
+        sampling=Sampling(steps=draw_steps, guidance=guidance),
+    )  # fmt: skip
+    clip = _clip(model, device)
+    other = None if settings.second in ("", PIXELS) else _clip(settings.second, device)
+    with _progress("concepts x methods", as_json) as advance:
+        report = measure(clip, settings, work, other, advance)
+    _finish(report, out, None, as_json)
 
 
 @app.command()
@@ -169,6 +323,41 @@ def _seeds(text: str) -> tuple[int, ...]:
     if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
         raise GairError(f"--seeds {text}: how many, as 3, or different seeds from 0 on, as 0,1,2")
     return numbers
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    """Attributes; none where none are given. Raises ConceptError where it is one alone."""
+    from gair_search.tokens.attributes import parse
+
+    return tuple(parse(text)) if text else ()
+
+
+def _pairs(text: str | None, option: str) -> dict[str, str]:
+    """`name=value` between commas. Raises GairError on anything else."""
+    pairs = [name.partition("=") for name in _names(text)]
+    if wrong := [name for name, _, value in pairs if not name.strip() or not value.strip()]:
+        raise GairError(f"{option} {text}: {wrong[0]} is not of the form name=value")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _loss_weights(text: str | None) -> tuple[tuple[float, float], ...] | None:
+    """`sd:ce` between commas; none for "none"; None where nothing was given. Raises GairError on anything else."""
+    if text is None or text.strip().lower() == "none":
+        return None if text is None else ()
+    try:
+        found = tuple((float(sd), float(ce)) for sd, ce in (pair.split(":") for pair in _names(text)))
+    except ValueError:
+        found = ()
+    if not found or any(
+        not (0 <= sd < float("inf") and 0 <= ce < float("inf") and sd + ce) for sd, ce in found
+    ):
+        raise GairError(f"--loss-weights {text}: lambda_SD:lambda_CE, as 0:1,1:0.1; or none")
+    return found
 
 
 def _clip(model: str | None, device: str | None, start_fraction: float | None = None) -> "Clip":

@@ -1,7 +1,8 @@
 """The fashion world as a data set: what its pictures show is known, not annotated. Test split only."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import count
 
 import numpy as np
@@ -18,9 +19,14 @@ SEEDS = 100_000
 FAMILY = SEEDS // len(KINDS)
 """Instances of the same words begin so far from one another."""
 
+SIZE, N_KINDS = 32, 5
+
 APART = 8.0
 """Least difference of two instances with the same words, drawn in the same scene: root mean square in grey
 levels. The sensor's noise is 1 to 3.5."""
+
+FREE = SEEDS // 2
+"""From here on a seed's numbers are not `fashion_world`'s own."""
 
 
 def picture_of(shown: Scene, name: str, size: int = 128) -> Picture:
@@ -38,8 +44,8 @@ def fashion_world(
     shots: int = 5,
     views: int = 6,
     distractors: int = 25,
-    size: int = 32,
-    kinds: int = 5,
+    size: int = SIZE,
+    kinds: int = N_KINDS,
     train_places: int = 2,
 ) -> RetrievalSet:
     """PerVL-DeepFashion2's protocol: instances as concepts, each to be found again in a place that is named.
@@ -73,16 +79,13 @@ def fashion_world(
     rng = np.random.default_rng((seed, 1))
     order = [places[i] for i in rng.permutation(len(places))]
     tests, rest = order[:views], order[views:]
-    drawn = [str(kind) for kind in rng.permutation(list(KINDS))[:kinds]]
-    families = [_alike(seed * SEEDS + i * FAMILY, kind, size) for i, kind in enumerate(drawn)]
     numbers = count(seed * SEEDS)
 
     def view(item: Instance, place: str, name: str) -> Picture:
         return picture_of(scene(next(numbers), "test", item=item, background=place), name, size)
 
     learned, gallery, queries = [], [], []
-    for i in range(concepts + distractors):
-        item = next(families[i % kinds])
+    for i, item in enumerate(instances(seed, concepts + distractors, size, kinds)):
         name = f"{seed}-{i}-{item.kind}"
         shown = [view(item, place, f"{name}/{place}") for place in tests]
         gallery += shown
@@ -98,6 +101,14 @@ def fashion_world(
     return RetrievalSet(f"fashion-world-{shots}-seed{seed}", tuple(learned), tuple(gallery), tuple(queries))
 
 
+@lru_cache(maxsize=8)
+def instances(seed: int, n: int, size: int = SIZE, kinds: int = N_KINDS) -> tuple[Instance, ...]:
+    """The first `n` instances of `fashion_world`: its concepts, then its distractors. Arguments as there."""
+    drawn = [str(kind) for kind in np.random.default_rng((seed, 3)).permutation(list(KINDS))[:kinds]]
+    families = [_alike(seed * SEEDS + i * FAMILY, kind, size) for i, kind in enumerate(drawn)]
+    return tuple(next(families[i % kinds]) for i in range(n))
+
+
 def _alike(first: int, kind: str, size: int) -> Iterator[Instance]:
     """Instances with the words of the first one, all of them `APART`; numbered from `first` on."""
     model = instance(first, "test", kind=kind)
@@ -109,3 +120,31 @@ def _alike(first: int, kind: str, size: int) -> Iterator[Instance]:
         if all(np.sqrt(np.mean((drawn - other) ** 2)) >= APART for other in seen):
             seen.append(drawn)
             yield item
+
+
+def further_views(
+    item: Instance, name: str, seed: int, places: Sequence[str], first: int, size: int = SIZE
+) -> list[Picture]:
+    """Views of an instance of `fashion_world` besides those of the set, one a place.
+
+    Args:
+        item: of `instances`.
+        name: of its concept.
+        seed: of the set.
+        places: keys of `BACKGROUNDS`.
+        first: number of the first scene, from `FREE` on; equal numbers give equal poses and light.
+        size: side of the pictures in pixels.
+    """
+    shown = [
+        scene(seed * SEEDS + first + i, "test", item=item, background=place) for i, place in enumerate(places)
+    ]
+    return [picture_of(one, f"{name}/further-{first + i}", size) for i, one in enumerate(shown)]
+
+
+def of_kind(seed: int, kind: str, n: int, first: int, size: int = SIZE) -> list[Picture]:
+    """Views of `n` instances of a kind that `fashion_world` doesn't hold, anywhere; `first` is from `FREE` on."""
+    numbers = [seed * SEEDS + first + i for i in range(n)]
+    shown = [scene(number, "test", item=instance(number, "test", kind=kind)) for number in numbers]
+    return [
+        picture_of(one, f"{seed}-{kind}/{number}", size) for one, number in zip(shown, numbers, strict=True)
+    ]

@@ -59,6 +59,18 @@ def caltech256(folder: Path) -> dict[str, tuple[Picture, ...]]:
     return {match[2].replace("-", " "): found[place] for place, match in named.items() if match}
 
 
+def named_classes(folder: Path) -> dict[str, tuple[Picture, ...]]:
+    """Class name as text -> pictures: of Caltech-256, without its clutter, or of any folder of class folders.
+
+    Raises:
+        DatasetError: as `caltech256` and `class_folders`.
+    """
+    places = folder.iterdir() if folder.is_dir() else ()
+    if any(_CALTECH_CLASS.fullmatch(place.name) for place in places):
+        return {name: found for name, found in caltech256(folder).items() if name != "clutter"}
+    return {re.sub(r"[_-]+", " ", name): found for name, found in class_folders(folder).items()}
+
+
 def textual_inversion(
     folder: Path, parents: Mapping[str, str], shots: int = 3, seed: int = 0
 ) -> list[tuple[Concept, tuple[Picture, ...]]]:

@@ -240,7 +240,7 @@ def test_the_table_in_small_with_resume_and_runs(
 def test_without_a_generator_rows_are_left_out_and_said(
     model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "_generator", lambda _: (None, "it has no generator"))
+    monkeypatch.setattr(table, "own_generator", lambda _: (None, "it has no generator"))
     named = ("text only", PROMPT_TUNING, OURS)
     report = retrieval(model, replace(SMALL, seeds=(0,), methods=named, gair=True), tmp_path)
     assert list(report.values["methods"]) == ["text only", PROMPT_TUNING]

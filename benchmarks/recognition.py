@@ -1,0 +1,289 @@
+"""`gair bench recognition`: what a token recognises (Perera et al., sections 4.2 and 5, tables 1 and 3).
+
+A concept's token is learned from its few images. Then pictures that nothing was learned from are scored by the text
+features of 'image of a * c': the concept's own, others of its parent, and those of other classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gair_search.benchmarks import learning
+from gair_search.benchmarks.concept_methods import OURS, PROMPT_TUNING, Features
+from gair_search.benchmarks.datasets.trials import Trial
+from gair_search.benchmarks.harness import Progress, Report, Table
+from gair_search.benchmarks.learning import Lessons
+from gair_search.benchmarks.measures import Comparison, Summary, paired_bootstrap, roc_auc, summary
+from torch import Tensor, inference_mode
+
+from gair_search.clip import Clip, TextTower
+from gair_search.tokens.learn import Settings as Learning
+from gair_search.tokens.prompts import CLASSIFICATION, Slot
+
+AUCS = ("concept / parent", "concept / others", "parent / others")
+"""Table 3's, of f(x) . tau_*."""
+
+ACCURACIES = ("accuracy (c)", "accuracy (* c)")
+"""Table 1's: parent and concept pictures that 'image of a c' against 'image of a * c' puts on the right side."""
+
+LOSS_WEIGHTS = ((0.0, 1.0), (1.0, 0.1), (1.0, 0.001), (1.0, 0.0))
+"""Table 1's (lambda_SD, lambda_CE)."""
+
+PAPER_TABLE_3 = {
+    PROMPT_TUNING: ("100.0 ± 0.0", "100.0 ± 0.0", "58.9 ± 25.2"),
+    "textual inversion": ("58.9 ± 42.1", "80.5 ± 30.4", "70.5 ± 16.0"),
+    OURS: ("98.9 ± 2.2", "100.0 ± 0.0", "85.5 ± 11.4"),
+}
+"""AUC in percent, ± over five concepts of Textual Inversion."""
+
+PAPER_TABLE_1 = {
+    (0.0, 1.0): ("98.5", "100"),
+    (1.0, 0.1): ("99.2", "100"),
+    (1.0, 0.001): ("93.3", "100"),
+    (1.0, 0.0): ("100", "0.0"),
+}
+"""Accuracies in percent, on one concept: a teapot."""
+
+Values = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Settings(learning.Settings):
+    """What a run is made of.
+
+    Attributes:
+        loss_weights: of table 1, (lambda_SD, lambda_CE); none leaves the table out.
+    """
+
+    loss_weights: tuple[tuple[float, float], ...] = LOSS_WEIGHTS
+
+    def to_json(self, clip: Clip) -> dict[str, Any]:
+        """All that results depend on, save the generator."""
+        return super().to_json(clip) | {"loss_weights": [list(pair) for pair in self.loss_weights]}
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Features of the pictures that one concept's token is tested on, `[N, embed_dim]` each."""
+
+    concept: Features
+    parents: Features
+    others: Features
+
+
+def recognition(
+    clip: Clip,
+    settings: Settings,
+    work: Path | None = None,
+    save_run: bool = False,
+    on_progress: Progress | None = None,
+) -> Report:
+    """Measure all methods and loss weights; learned tokens and image features come from the work folder.
+
+    Methods that need a generator are left out, and the report says so, where the model has none.
+
+    Args:
+        clip: a model whose text tower takes custom tokens.
+        settings: what to run.
+        work: where finished parts are kept; `GAIR_HOME/bench` unless given.
+        save_run: keep the rankings of all tested pictures by f(x) . tau_*, too.
+        on_progress: called with how many (seed, concept, token) are done, and how many there are.
+
+    Raises:
+        DatasetError: the data set is absent or incomplete. ModelError: the tower takes plain prompts only.
+        GairError: an unknown method, or images are to be drawn without a generator; ConceptError: too few
+            negative images.
+    """
+    lessons = Lessons(clip, settings, work)
+    swept = _swept(settings.loss_weights, lessons)
+    report = Report("recognition", settings.to_json(clip), {}, [])
+    report.settings["generator"] = lessons.generator.identity if lessons.generator else None
+    found: dict[str, dict[str, Values]] = {name: {} for name in (*lessons.rows, *swept)}
+    seconds: dict[str, list[float]] = {name: [] for name in found}
+    done = 0
+    for seed in settings.seeds:
+        trials = settings.trials(seed)[: settings.limit]
+        tested = _features(lessons, trials)
+        total = len(trials) * len(found) * len(settings.seeds)
+        for trial in trials:
+            study, label = lessons.study(trial, seed), f"seed{seed}/{trial.concept.name}"
+            for name in found:
+                vectors, took = lessons.vectors(study, name, swept.get(name))
+                told = text_features(clip.text_tower, trial.concept.parent, vectors)
+                found[name][label] = measured(tested[trial.concept.name], *told)
+                seconds[name].append(took)
+                if save_run and name in lessons.rows:
+                    _keep_run(report, name, label, trial, tested[trial.concept.name], told[0])
+                done += 1
+                if on_progress:
+                    on_progress(done, total)
+    values = {name: _values(own, found.get(PROMPT_TUNING, {}), seconds[name]) for name, own in found.items()}
+    report.values = {
+        "methods": {name: values[name] for name in lessons.rows},
+        "loss weights": {name: values[name] for name in swept},
+        "skipped": lessons.skipped,
+    }
+    report.tables = [_table_3(report, lessons.learning)]
+    if swept:
+        report.tables.append(_table_1(report, swept))
+    return report
+
+
+def text_features(tower: TextTower, parent: str, vectors: Tensor) -> tuple[Features, Features]:
+    """tau_* of 'image of a * c' and tau_parent of 'image of a c', `[embed_dim]` each.
+
+    Args:
+        vectors: a token, `[n_vectors, text_width]`; none gives the parent twice.
+    """
+    slot = Slot.template(tower, CLASSIFICATION, parent)
+    with inference_mode():
+        own, plain = (slot.encode(tower, rows).features[0].cpu().numpy() for rows in (vectors, vectors[:0]))
+    return own, plain
+
+
+def measured(tested: Tested, concept: Features, parent: Features) -> Values:
+    """All measures of one token, in 0..1; those that lack a side are left out.
+
+    Args:
+        tested: what to score.
+        concept, parent: tau_* and tau_parent, `[embed_dim]`.
+    """
+    sides = dict(
+        zip(
+            AUCS,
+            (
+                (tested.concept, tested.parents),
+                (tested.concept, tested.others),
+                (tested.parents, tested.others),
+            ),
+            strict=True,
+        )
+    )
+    found = {
+        name: roc_auc(np.concatenate([high, low]) @ concept, [True] * len(high) + [False] * len(low))
+        for name, (high, low) in sides.items()
+        if len(high) and len(low)
+    }
+    more = concept - parent
+    if len(tested.parents):
+        found[ACCURACIES[0]] = float((tested.parents @ more <= 0).mean())
+    return found | {ACCURACIES[1]: float((tested.concept @ more > 0).mean())}
+
+
+def _swept(weights: Sequence[tuple[float, float]], lessons: Lessons) -> dict[str, Learning]:
+    """Loss weights as `(sd, ce)` -> settings, without projection as in section 4.2."""
+    return {
+        f"({sd:g}, {ce:g})": replace(lessons.learning, lambda_sd=sd, lambda_ce=ce, projection=False)
+        for sd, ce in weights
+        if not sd or lessons.generator
+    }
+
+
+def _features(lessons: Lessons, trials: Sequence[Trial]) -> dict[str, Tested]:
+    """Concept -> its features; a picture that many concepts are tested on is embedded once."""
+    shown = {p.id: p for trial in trials for p in (*trial.held_out, *trial.parents, *trial.others)}
+    features = lessons.kept.work.features(lessons.clip, list(shown.values()))
+    row = {name: i for i, name in enumerate(shown)}
+    return {
+        trial.concept.name: Tested(
+            *(features[[row[p.id] for p in some]] for some in (trial.held_out, trial.parents, trial.others))
+        )
+        for trial in trials
+    }
+
+
+def _keep_run(report: Report, name: str, label: str, trial: Trial, tested: Tested, concept: Features) -> None:
+    """A concept is a query, its held-out pictures are relevant."""
+    pictures = (*trial.held_out, *trial.parents, *trial.others)
+    scores = np.concatenate([tested.concept, tested.parents, tested.others]) @ concept
+    run: dict[str, dict[str, float]] = report.runs.setdefault(name, {})  # type: ignore[assignment]
+    run[label] = {picture.id: float(score) for picture, score in zip(pictures, scores, strict=True)}
+    qrels: dict[str, dict[str, int]] = report.qrels  # type: ignore[assignment]
+    qrels[label] = {picture.id: 1 for picture in trial.held_out}
+
+
+def _values(
+    concepts: Mapping[str, Values], others: Mapping[str, Values], seconds: Sequence[float]
+) -> dict[str, Any]:
+    """A token's figures: each measure over the concepts, its means by seed, and its AUCs against prompt tuning."""
+    found: dict[str, Any] = {"n": len(concepts), "seconds a concept": float(np.mean(seconds))}
+    for measure in (*AUCS, *ACCURACIES):
+        by_seed: dict[str, list[float]] = {}
+        for label, values in concepts.items():
+            if measure in values:
+                by_seed.setdefault(label.split("/")[0], []).append(values[measure])
+        if by_seed:
+            means = [float(np.mean(own)) for own in by_seed.values()]
+            found[measure] = asdict(summary(np.concatenate(list(by_seed.values())))) | {
+                "by seed": means,
+                "sd of seeds": summary(means).sd,
+            }
+    if others and others is not concepts:
+        pairs = [(_mean_auc(values), _mean_auc(others[label])) for label, values in concepts.items()]
+        found["against prompt tuning"] = asdict(paired_bootstrap(*zip(*pairs, strict=True)))
+    return found
+
+
+def _mean_auc(values: Values) -> float:
+    return float(np.mean([values[name] for name in AUCS if name in values]))
+
+
+def _table_3(report: Report, how: Learning) -> Table:
+    head = ("", *AUCS, "mean - prompt tuning [95%]", "p", "s a concept", *(f"paper: {name}" for name in AUCS))
+    rows = []
+    for name, found in report.values["methods"].items():
+        against = found.get("against prompt tuning")
+        compared = Comparison(**against) if against else None
+        rows.append(
+            (
+                f"{name} (joint + projection)" if name == OURS else name,
+                *(_percent(found.get(measure)) for measure in AUCS),
+                f"{compared.difference:+.1%} [{compared.low:+.1%}, {compared.high:+.1%}]" if compared else "",
+                f"{compared.p:.4f}" if compared else "",
+                f"{found['seconds a concept']:.2f}",
+                *PAPER_TABLE_3.get(name, ("",) * len(AUCS)),
+            )
+        )
+    s = report.settings
+    first = next(iter(report.values["methods"].values()), {"n": 0})
+    note = (
+        f"{s['dataset']}, {s['model']}: ROC AUC in percent of f(x) . tau_*, of n = {first['n']} concepts over "
+        f"{len(s['seeds'])} seeds ({first.get(AUCS[0], {'n': 0})['n']} with pictures of the parent); {s['shots']} "
+        f"concept images, {how.steps} steps at a rate of {how.learning_rate:g}, {how.n_vectors} vectors, loss weights "
+        f"({how.lambda_sd:g}, {how.lambda_ce:g}). ± is the standard deviation over the concepts, as in the paper; in "
+        f"brackets that of the seeds' means. The difference is of the mean of the three, resampled in pairs over "
+        f"concepts. The paper: five concepts of Textual Inversion among Caltech-256, Stable Diffusion 1.4, 10 vectors."
+    )
+    if report.values["skipped"]:
+        skipped = report.values["skipped"]
+        note += f" Left out: {', '.join(skipped)}, since {next(iter(skipped.values()))}."
+    return Table("Table 3: what a token tells apart", head, tuple(rows), note)
+
+
+def _table_1(report: Report, swept: Mapping[str, Learning]) -> Table:
+    head = ("(lambda_SD, lambda_CE)", *ACCURACIES, *AUCS, *(f"paper: {name}" for name in ACCURACIES))
+    rows = []
+    for name, how in swept.items():
+        found = report.values["loss weights"][name]
+        rows.append(
+            (
+                name,
+                *(_percent(found.get(measure)) for measure in (*ACCURACIES, *AUCS)),
+                *PAPER_TABLE_1.get((how.lambda_sd, how.lambda_ce), ("", "")),
+            )
+        )
+    note = (
+        "Without projection. Accuracy: of pictures of the parent and of the concept, told by the larger of "
+        "f(x) . tau_parent and f(x) . tau_*. In percent, ± over the concepts, in brackets that of the seeds' means. "
+        "The paper: one teapot of Caltech-256."
+    )
+    return Table("Table 1: loss weights", head, tuple(rows), note)
+
+
+def _percent(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    both = Summary(100 * found["mean"], 100 * found["sd"], found["n"])
+    return f"{both:.1f} ({100 * found['sd of seeds']:.1f})"
