@@ -166,6 +166,8 @@ def generation(
             f"the judge {PIXELS} knows the fashion world's places alone: "
             f"{', '.join(phrases[0] for phrases in BACKGROUNDS.values())}; name a model as --judge for others"
         )
+    if other and other.embedder_id == clip.embedder_id:
+        raise GairError(f"--judge {other.spec.name} is the model itself; name another encoder")
     lessons = Lessons(clip, settings, work, draws=True)
     generator = lessons.generator
     assert generator is not None
@@ -184,8 +186,7 @@ def generation(
         trials = known[: settings.limit]
         of_all, of_run = len(known), len(trials)
         total = of_run * len(rows) * len(settings.seeds)
-        judges = [EncoderJudge(clip, drawn, [trial.concept.images for trial in known], settings.asked)]
-        judges += _second_judge(settings, seed, known, drawn, other)
+        judges = list(_judges(settings, seed, known, drawn, clip, other))
         for number, trial in enumerate(trials):
             study, sheets = lessons.study(trial, seed), {}
             for name in rows:
@@ -316,9 +317,11 @@ def _key(lessons: Lessons, facts: Mapping[str, Any]) -> dict[str, Any]:
     return key | {name: facts[name] for name in ("generator", "sampling", "contexts", "images")}
 
 
-def _second_judge(
-    settings: Settings, seed: int, known: Sequence[Trial], work: Work, other: Clip | None
+def _judges(
+    settings: Settings, seed: int, known: Sequence[Trial], work: Work, clip: Clip, other: Clip | None
 ) -> Iterator[Judge]:
+    objects = [trial.concept.images for trial in known]
+    yield EncoderJudge(clip, work, objects, settings.asked)
     if settings.second == PIXELS:
         assert settings.places is not None
         views = math.ceil(_RENDERINGS / len(known) / len(settings.places))
@@ -328,11 +331,11 @@ def _second_judge(
             for number, trial in enumerate(known)
             for picture in _views(trial, seed, places, _FITTED_ON + number * _ROOM)
         ]
-        objects = np.repeat(np.arange(len(known)), len(places)).tolist()
+        numbers = np.repeat(np.arange(len(known)), len(places)).tolist()
         contexts = [*range(len(settings.places))] * (views * len(known))
-        yield PixelJudge(pictures, objects, contexts, seed)
+        yield PixelJudge(pictures, numbers, contexts, seed)
     elif other is not None:
-        yield EncoderJudge(other, work, [trial.concept.images for trial in known], settings.asked)
+        yield EncoderJudge(other, work, objects, settings.asked)
 
 
 def _truth(settings: Settings, seed: int, number: int, trial: Trial) -> list[Picture]:
@@ -355,9 +358,9 @@ def _values(concepts: Mapping[str, Seen], others: Mapping[str, Seen]) -> dict[st
             by_seed.setdefault(label.split("/")[0], []).append(seen.values[measure])
         means = [float(np.mean(own)) for own in by_seed.values()]
         found[measure] = asdict(summary(means)) | {"by seed": means}
-    if others and others is not concepts:
-        pairs = [(own.values["average"], others[label].values["average"]) for label, own in concepts.items()]
-        found["against textual inversion"] = asdict(paired_bootstrap(*zip(*pairs, strict=True)))
+    if others and others is not concepts and len(concepts) > 1:
+        ours, theirs = ([own[label].values["average"] for label in concepts] for own in (concepts, others))
+        found["against textual inversion"] = asdict(paired_bootstrap(ours, theirs))
     return found
 
 
@@ -413,9 +416,11 @@ def _grid_of(
     """A concept's picture: its images, then a row a method with the first image of each context."""
 
     def draw() -> Image.Image:
-        rows: dict[str, Sequence[Picture]] = {trial.concept.name: trial.concept.images[: len(contexts)]}
+        rows: dict[str, Sequence[Picture]] = {
+            f"{trial.concept.name}, learned from": trial.concept.images[: len(contexts)]
+        }
         rows |= {name: shown[:: len(shown) // len(contexts)] for name, shown in sheets.items()}
-        return grid({name: [one.image(_CELL) for one in own] for name, own in rows.items()}, contexts)
+        return grid({name: [one.image(_CELL) for one in some] for name, some in rows.items()}, contexts)
 
     return draw
 

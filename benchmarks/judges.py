@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,7 +27,10 @@ _BLUR = 1.5
 class Judge(Protocol):
     """Scores pictures for objects and for contexts; the largest of a row is what the judge sees."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """For tables."""
+        ...
 
     def scores(self, pictures: Sequence[Picture]) -> tuple[Scores, Scores]:
         """`[N, objects]` and `[N, contexts]`."""
@@ -56,13 +60,18 @@ class EncoderJudge:
 
     def scores(self, pictures: Sequence[Picture]) -> tuple[Scores, Scores]:
         """Cosines to an object's mean concept image, and to a context's text features."""
-        shown = [picture for own in self.objects for picture in own]
-        rows = self.work.features(self.clip, shown)
+        features = self.work.features(self.clip, pictures).astype(np.float64)
+        return features @ self._means.T, features @ self._texts.T
+
+    @cached_property
+    def _means(self) -> Features:
+        rows = self.work.features(self.clip, [picture for own in self.objects for picture in own])
         ends = np.cumsum([len(own) for own in self.objects])[:-1]
-        means: Features = normalised(np.stack([own.mean(0) for own in np.split(rows, ends)]))
-        features = self.work.features(self.clip, pictures)
-        texts = plain(self.clip, self.contexts)
-        return (features @ means.T).astype(np.float64), (features @ texts.T).astype(np.float64)
+        return normalised(np.stack([own.mean(0) for own in np.split(rows, ends)]))
+
+    @cached_property
+    def _texts(self) -> Features:
+        return plain(self.clip, self.contexts)
 
 
 class PixelJudge:

@@ -1,7 +1,7 @@
 """What tables 1 to 3 share: concepts to learn, how, and the tokens that come of it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,8 @@ METHODS = (TEXT_ONLY, *LEARNED)
 
 SHOTS: dict[Source, int] = {"fashion": 5, "dreambooth": 3, "textual-inversion": 3}
 PER_CLASS: dict[Source, int] = {"fashion": 20, "dreambooth": 0, "textual-inversion": 10}
+
+NO_CLASSES = "textual-inversion: say where its parents and other classes lie with --classes FOLDER"
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class Settings:
             return dreambooth_trials(self.data, shots, seed)
         if not self.parents:
             raise DatasetError("textual-inversion: say what its concepts are, as --parents red_teapot=teapot")
+        if self.classes is None and not self.drawn_negatives:
+            raise DatasetError(NO_CLASSES)
         return folder_trials(self.data, self.classes, self.parents, shots, seed, per_class)
 
     def to_json(self, clip: Clip) -> dict[str, Any]:
@@ -120,10 +124,11 @@ class Settings:
         if self.dataset == "fashion":
             key = self._lessons.to_json(clip, self.learning(clip))
             return key | ({"negatives": "drawn"} if self.drawn_negatives else {})
-        apart = ("seeds", "limit", "methods")
+        apart = {"seeds", "limit", "methods"}
         if self.drawn_negatives:  # then nobody asks what else there is
-            apart += ("classes", "per_class")
-        return {name: value for name, value in Settings.to_json(self, clip).items() if name not in apart}
+            apart |= {"classes", "per_class"}
+        own = {one.name for one in fields(Settings)} | {"model", "learning"}
+        return {name: value for name, value in self.to_json(clip).items() if name in own - apart}
 
     @property
     def _lessons(self) -> retrieval.Settings:
@@ -140,11 +145,20 @@ class Lessons:
         rows: the methods that can be run.
         skipped: method -> why it can't.
         generator: the model's own; None where it has none, or nothing asks for it.
+        why: why it has none.
         kept: where they are kept.
     """
 
-    def __init__(self, clip: Clip, settings: Settings, work: Path | None, draws: bool = False) -> None:
-        """`draws` tells that a generator is needed whatever is learned.
+    def __init__(
+        self, clip: Clip, settings: Settings, work: Path | None, draws: bool = False, asks: bool = False
+    ) -> None:
+        """Load the generator where it is asked for.
+
+        Args:
+            clip, settings: of the run.
+            work: where tokens are kept; `GAIR_HOME/bench` unless given.
+            draws: whether a generator is needed whatever is learned.
+            asks: whether tokens that are no method's ask for one.
 
         Raises:
             ModelError: the tower takes plain prompts only. GairError: an unknown method; a generator is
@@ -153,13 +167,12 @@ class Lessons:
         _ = clip.text_tower
         self.clip, self.settings, self.learning = clip, settings, settings.learning(clip)
         needed = draws or settings.drawn_negatives
-        self.generator, why = (
-            own_generator(clip) if needed or NEEDS_GENERATOR & set(settings.rows) else (None, "")
-        )
+        asked = needed or asks or NEEDS_GENERATOR & set(settings.rows)
+        self.generator, self.why = own_generator(clip) if asked else (None, "")
         if needed and self.generator is None:
-            raise GairError(f"images are to be drawn, and that takes a generator: {why}")
+            raise GairError(f"images are to be drawn, and that takes a generator: {self.why}")
         lacking = [name for name in settings.rows if name in NEEDS_GENERATOR and self.generator is None]
-        self.skipped = dict.fromkeys(lacking, why)
+        self.skipped = dict.fromkeys(lacking, self.why)
         self.rows = tuple(name for name in settings.rows if name not in lacking)
         identity = self.generator.identity if self.generator else None
         key = settings.token_key(clip) | ({"drawn by": identity} if settings.drawn_negatives else {})

@@ -19,6 +19,7 @@ from gair_search.benchmarks.measures import Comparison, Summary, paired_bootstra
 from torch import Tensor, inference_mode
 
 from gair_search.clip import Clip, TextTower
+from gair_search.errors import DatasetError
 from gair_search.tokens.learn import Settings as Learning
 from gair_search.tokens.prompts import CLASSIFICATION, Slot
 
@@ -65,7 +66,7 @@ class Settings(learning.Settings):
 
 
 @dataclass(frozen=True)
-class Tested:
+class Sides:
     """Features of the pictures that one concept's token is tested on, `[N, embed_dim]` each."""
 
     concept: Features
@@ -96,8 +97,10 @@ def recognition(
         GairError: an unknown method, or images are to be drawn without a generator; ConceptError: too few
             negative images.
     """
-    lessons = Lessons(clip, settings, work)
-    swept = _swept(settings.loss_weights, lessons)
+    if settings.dataset == "textual-inversion" and settings.classes is None:
+        raise DatasetError(learning.NO_CLASSES)
+    lessons = Lessons(clip, settings, work, asks=any(sd for sd, _ in settings.loss_weights))
+    swept, lacking = _swept(settings.loss_weights, lessons)
     report = Report("recognition", settings.to_json(clip), {}, [])
     report.settings["generator"] = lessons.generator.identity if lessons.generator else None
     found: dict[str, dict[str, Values]] = {name: {} for name in (*lessons.rows, *swept)}
@@ -123,7 +126,7 @@ def recognition(
     report.values = {
         "methods": {name: values[name] for name in lessons.rows},
         "loss weights": {name: values[name] for name in swept},
-        "skipped": lessons.skipped,
+        "skipped": lessons.skipped | lacking,
     }
     report.tables = [_table_3(report, lessons.learning)]
     if swept:
@@ -143,7 +146,7 @@ def text_features(tower: TextTower, parent: str, vectors: Tensor) -> tuple[Featu
     return own, plain
 
 
-def measured(tested: Tested, concept: Features, parent: Features) -> Values:
+def measured(tested: Sides, concept: Features, parent: Features) -> Values:
     """All measures of one token, in 0..1; those that lack a side are left out.
 
     Args:
@@ -172,29 +175,32 @@ def measured(tested: Tested, concept: Features, parent: Features) -> Values:
     return found | {ACCURACIES[1]: float((tested.concept @ more > 0).mean())}
 
 
-def _swept(weights: Sequence[tuple[float, float]], lessons: Lessons) -> dict[str, Learning]:
-    """Loss weights as `(sd, ce)` -> settings, without projection as in section 4.2."""
-    return {
+def _swept(
+    weights: Sequence[tuple[float, float]], lessons: Lessons
+) -> tuple[dict[str, Learning], dict[str, str]]:
+    """Loss weights as `(sd, ce)` -> settings, without projection as in section 4.2; those left out -> why."""
+    named = {
         f"({sd:g}, {ce:g})": replace(lessons.learning, lambda_sd=sd, lambda_ce=ce, projection=False)
         for sd, ce in weights
-        if not sd or lessons.generator
     }
+    lacking = {name: lessons.why for name, how in named.items() if how.lambda_sd and not lessons.generator}
+    return {name: how for name, how in named.items() if name not in lacking}, lacking
 
 
-def _features(lessons: Lessons, trials: Sequence[Trial]) -> dict[str, Tested]:
+def _features(lessons: Lessons, trials: Sequence[Trial]) -> dict[str, Sides]:
     """Concept -> its features; a picture that many concepts are tested on is embedded once."""
     shown = {p.id: p for trial in trials for p in (*trial.held_out, *trial.parents, *trial.others)}
     features = lessons.kept.work.features(lessons.clip, list(shown.values()))
     row = {name: i for i, name in enumerate(shown)}
     return {
-        trial.concept.name: Tested(
+        trial.concept.name: Sides(
             *(features[[row[p.id] for p in some]] for some in (trial.held_out, trial.parents, trial.others))
         )
         for trial in trials
     }
 
 
-def _keep_run(report: Report, name: str, label: str, trial: Trial, tested: Tested, concept: Features) -> None:
+def _keep_run(report: Report, name: str, label: str, trial: Trial, tested: Sides, concept: Features) -> None:
     """A concept is a query, its held-out pictures are relevant."""
     pictures = (*trial.held_out, *trial.parents, *trial.others)
     scores = np.concatenate([tested.concept, tested.parents, tested.others]) @ concept
@@ -220,9 +226,9 @@ def _values(
                 "by seed": means,
                 "sd of seeds": summary(means).sd,
             }
-    if others and others is not concepts:
-        pairs = [(_mean_auc(values), _mean_auc(others[label])) for label, values in concepts.items()]
-        found["against prompt tuning"] = asdict(paired_bootstrap(*zip(*pairs, strict=True)))
+    if others and others is not concepts and len(concepts) > 1:
+        ours, theirs = ([_mean_auc(own[label]) for label in concepts] for own in (concepts, others))
+        found["against prompt tuning"] = asdict(paired_bootstrap(ours, theirs))
     return found
 
 
@@ -247,10 +253,11 @@ def _table_3(report: Report, how: Learning) -> Table:
             )
         )
     s = report.settings
-    first = next(iter(report.values["methods"].values()), {"n": 0})
+    first: dict[str, Any] = next(iter(report.values["methods"].values()), {})
+    with_parents = first.get(AUCS[0], {}).get("n", 0)
     note = (
-        f"{s['dataset']}, {s['model']}: ROC AUC in percent of f(x) . tau_*, of n = {first['n']} concepts over "
-        f"{len(s['seeds'])} seeds ({first.get(AUCS[0], {'n': 0})['n']} with pictures of the parent); {s['shots']} "
+        f"{s['dataset']}, {s['model']}: ROC AUC in percent of f(x) . tau_*, of n = {first.get('n', 0)} concepts over "
+        f"{len(s['seeds'])} seeds ({with_parents} with pictures of the parent); {s['shots']} "
         f"concept images, {how.steps} steps at a rate of {how.learning_rate:g}, {how.n_vectors} vectors, loss weights "
         f"({how.lambda_sd:g}, {how.lambda_ce:g}). ± is the standard deviation over the concepts, as in the paper; in "
         f"brackets that of the seeds' means. The difference is of the mean of the three, resampled in pairs over "

@@ -275,8 +275,9 @@ def generation(
 ) -> None:
     """Whether images of a token show its concept and the context (custom tokens, table 2)."""
     numbers = _seeds(seeds)
-    from gair_search.benchmarks.generation import PIXELS, Settings
+    from gair_search.benchmarks.generation import Settings
     from gair_search.benchmarks.generation import generation as measure
+    from gair_search.benchmarks.judges import PIXELS
 
     from gair_search.generator import Sampling
 

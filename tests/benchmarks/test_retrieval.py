@@ -1,7 +1,6 @@
 """Table 4's methods by hand, and the whole table in small."""
 
 import math
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,10 +32,8 @@ from gair_search.benchmarks.datasets.base import Query
 from gair_search.benchmarks.datasets.dreambooth import TABLE
 from gair_search.benchmarks.datasets.fashion import fashion_world
 from gair_search.benchmarks.retrieval import METHODS, Settings, retrieval
-from support.generator import tiny_generator
 from support.photos import make_photos
 
-from gair_search import models
 from gair_search.clip import Clip
 from gair_search.errors import ConceptError, DatasetError, GairError
 from gair_search.gair import GairOptions
@@ -48,18 +45,6 @@ from gair_search.tokens.subspace import project
 WORLD = {"concepts": 2, "views": 2, "distractors": 10, "kinds": 2, "size": 64}
 SMALL = Settings(seeds=(0, 1), steps=2, shots=2, attributes=("red", "old", "striped"), world=WORLD)
 QUICK = replace(PAPER, n_vectors=2, steps=3, learning_rate=0.01, lambda_ce=0.1)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    """The bundled CLIP with a tiny generator at random weights."""
-    folder = tmp_path_factory.mktemp("model")
-    bundled = models.resolve("gair-mini").folder
-    assert bundled is not None
-    for name in ("open_clip_config.json", "open_clip_model.safetensors"):
-        shutil.copy(bundled / name, folder)
-    tiny_generator(folder / "generator", 256)
-    return Clip(models.resolve(f"local-dir:{folder}"), "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -68,3 +68,41 @@ def test_retrieval_prints_a_row_a_method_and_json(gair: Gair, tmp_path: Path) ->
     code, _, err = gair("bench", "retrieval", "--methods", "magic")
     assert code == 1
     assert 'no method "magic"' in err
+
+
+def test_recognition_and_generation_print_their_tables(gair: Gair, tmp_path: Path) -> None:
+    photos, model = tmp_path / "photos", tiny_model(tmp_path / "tiny")
+    for i, name in enumerate(("dog", "dog2", "vase")):
+        make_photos(photos / name, 5, first=10 * i)
+    (photos / "prompts_and_classes.txt").write_text("subject_name,class\ndog,dog\ndog2,dog\nvase,vase\n")
+    told = ["--dataset", "dreambooth", "--data", photos, "--model", f"local-dir:{model}", "--seeds", "1"]
+    told += ["--methods", "text only", "--out", tmp_path / "out"]
+    code, out, _ = gair(
+        "bench", "recognition", *told, "--loss-weights", "none", "--save-run", tmp_path / "runs"
+    )
+    assert code == 0
+    assert "of n = 3 concepts over 1 seeds (2 with pictures of the parent)" in out
+    assert "Table 1" not in out
+    assert (tmp_path / "runs/recognition.qrels").is_file()
+    quick = ["--contexts", "in the snow,on a lawn", "--images", "1", "--draw-steps", "1"]
+    code, out, _ = gair("bench", "generation", *told, *quick, "--limit", "2")
+    assert code == 0
+    assert "n = 2 concepts over 1 seeds, 2 contexts x 1 images each" in out
+    assert (tmp_path / "out/generation-dog.png").is_file()
+    code, out, _ = gair("bench", "generation", *told[:-2], *quick, "--json")
+    assert json.loads(out)["settings"]["contexts"] == ["in the snow", "on a lawn"]
+
+
+def test_lists_of_pairs_and_loss_weights() -> None:
+    assert bench._pairs("red_teapot=teapot, mug = coffee mug", "--parents") == {
+        "red_teapot": "teapot",
+        "mug": "coffee mug",
+    }
+    assert bench._pairs(None, "--parents") == {}
+    assert bench._loss_weights("0:1, 1:0.1") == ((0.0, 1.0), (1.0, 0.1))
+    assert (bench._loss_weights("none"), bench._loss_weights(None)) == ((), None)
+    for text in ("", "1", "1:2:3", "a:1", "-1:1", "0:0", "inf:1", "nan:1"):
+        with pytest.raises(GairError, match="--loss-weights"):
+            bench._loss_weights(text)
+    with pytest.raises(GairError, match="--parents teapot: teapot is not of the form"):
+        bench._pairs("teapot", "--parents")

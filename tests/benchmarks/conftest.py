@@ -1,0 +1,21 @@
+"""A model that learns and draws at once."""
+
+import shutil
+
+import pytest
+from support.generator import tiny_generator
+
+from gair_search import models
+from gair_search.clip import Clip
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """The bundled CLIP with a tiny generator at random weights."""
+    folder = tmp_path_factory.mktemp("model")
+    bundled = models.resolve("gair-mini").folder
+    assert bundled is not None
+    for name in ("open_clip_config.json", "open_clip_model.safetensors"):
+        shutil.copy(bundled / name, folder)
+    tiny_generator(folder / "generator", 256)
+    return Clip(models.resolve(f"local-dir:{folder}"), "cpu")
