@@ -64,7 +64,9 @@ def fashion_trials(
         held_out = further_views(item, concept.name, seed, places, _VIEWS_FROM + i * _ROOM, size)
         others = [picture for kind, own in pictures.items() if kind != concept.parent for picture in own]
         found.append(
-            Trial(concept, data.gallery, tuple(held_out), tuple(pictures[concept.parent]), tuple(others), item)
+            Trial(
+                concept, data.gallery, tuple(held_out), tuple(pictures[concept.parent]), tuple(others), item
+            )
         )
     return found
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from gair_search.benchmarks.concept_methods import OURS, TEXT_ONLY
 from gair_search.benchmarks.datasets.base import Picture
-from gair_search.benchmarks.datasets.fashion import FREE, further_views
+from gair_search.benchmarks.datasets.fashion import FREE, further_views, instances
 from gair_search.benchmarks.generation import (
     MEASURES,
     RENDERED,
@@ -92,7 +92,9 @@ def test_a_sheet_holds_the_images_by_context_and_seed(model: Clip, tmp_path: Pat
 
 
 def test_the_encoder_judge_goes_by_mean_images_and_by_texts(clip: Clip, tmp_path: Path) -> None:
-    objects = [further_views(0, number, ["beach", "snow"], FREE, 64) for number in range(3)]
+    objects = [
+        further_views(item, str(i), 0, ["beach", "snow"], FREE, 64) for i, item in enumerate(instances(0, 3))
+    ]
     judge = EncoderJudge(clip, Work("t", {}, tmp_path), objects, ("on a beach", "in the snow"))
     shown = [picture for own in objects for picture in own]
     by_object, by_context = judge.scores(shown)
@@ -107,20 +109,24 @@ def test_the_encoder_judge_goes_by_mean_images_and_by_texts(clip: Clip, tmp_path
 
 
 def test_the_pixel_judge_reads_renderings_that_it_has_not_seen() -> None:
-    places = ["beach", "snow", "forest", "tiles"]
+    places = ["beach", "forest", "night sky", "desert"]
 
     def shown(first: int, views: int) -> tuple[list[Picture], list[int], list[int]]:
-        pictures = [p for n in range(3) for p in further_views(0, n, places * views, first, 64)]
+        pictures = [
+            picture
+            for i, item in enumerate(instances(0, 3))
+            for picture in further_views(item, str(i), 0, places * views, first, 64)
+        ]
         return pictures, np.repeat(range(3), 4 * views).tolist(), [*range(4)] * (3 * views)
 
-    judge = PixelJudge(*shown(FREE, 12))
+    judge = PixelJudge(*shown(FREE, 6))
     pictures, objects, contexts = shown(FREE + 500, 3)
     by_object, by_context = judge.scores(pictures)
     assert (by_object.shape, by_context.shape) == ((36, 3), (36, 4))
     assert np.allclose(by_object.sum(1), 1)
     assert (by_object.argmax(1) == objects).mean() > 0.9
     assert (by_context.argmax(1) == contexts).mean() > 0.9
-    again = PixelJudge(*shown(FREE, 12)).scores(pictures)
+    again = PixelJudge(*shown(FREE, 6)).scores(pictures)
     assert np.array_equal(again[0], by_object)
 
 

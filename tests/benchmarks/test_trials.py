@@ -5,28 +5,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gair_search.benchmarks.datasets.dreambooth import TABLE
-from gair_search.benchmarks.datasets.fashion import FREE, fashion_world, further_views
+from gair_search.benchmarks.datasets.fashion import FREE, fashion_world, further_views, instances
 from gair_search.benchmarks.datasets.trials import dreambooth_trials, fashion_trials, folder_trials
 from support.photos import make_photos
 
 from gair_search.errors import DatasetError
-from gair_search.world import KINDS, instance, render, scene
+from gair_search.world import KINDS, render, scene
 
 
 def test_fashion_trials_show_further_views_and_instances() -> None:
     data = fashion_world(1, concepts=3, shots=2, views=2, distractors=5, size=64)
     trials = fashion_trials(data, 1, views=4, per_class=3, size=64)
     assert [trial.concept for trial in trials] == list(data.concepts)
-    for number, trial in enumerate(trials):
+    for trial, item in zip(trials, instances(1, 3, 64), strict=True):
         learned = {p.id for p in (*trial.pool, *trial.concept.images)}
         tested = [p.id for p in (*trial.held_out, *trial.parents, *trial.others)]
         assert len(tested) == len(set(tested)) == 4 + 3 * len(KINDS)
         assert not learned & set(tested)
         assert all(f"-{trial.concept.parent}/" in p.id for p in (*trial.held_out, *trial.parents))
         assert not any(f"-{trial.concept.parent}/" in p.id for p in trial.others)
-        item = instance(100_000 + number, "test")
         place = "snow"
-        (shown,) = further_views(1, number, [place], FREE, 64)
+        assert trial.item == item
+        (shown,) = further_views(item, trial.concept.name, 1, [place], FREE, 64)
         wanted = render(scene(100_000 + FREE, "test", item=item, background=place), 64)
         assert np.array_equal(np.asarray(shown.image()), np.asarray(wanted))
 
