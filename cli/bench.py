@@ -294,6 +294,82 @@ def generation(
 
 
 @app.command()
+def fewshot(
+    dataset: Annotated[
+        Literal["fashion", "dreambooth", "folders", "caltech256", "cub", "celeba"],
+        typer.Option(help="Made here, or a data set that you have; folders: one a class, as ImageNet's."),
+    ] = "fashion",
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="FOLDER", help="Where that data set lies, as unpacked.")
+    ] = None,
+    seeds: Seeds = "3",
+    shots: Annotated[
+        str, typer.Option(metavar="LIST", help="Pictures of a class to learn from.")
+    ] = "1,2,4,8,16",
+    token_shots: Annotated[
+        str, typer.Option(metavar="LIST", help="The same for tokens, without class names.")
+    ] = "1,4",
+    limit: Annotated[
+        int | None, typer.Option(min=2, help="The first so many classes. [default: all]")
+    ] = None,
+    per_class: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="At most so many pictures of a class are classified. [default: all, fashion 20]"
+        ),
+    ] = None,
+    descriptions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="JSON, class name -> texts, as CuPL's. [default: our own]"),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of learning tokens. [default: the model's own]")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of token weights and residuals. [default: 100; from 8 shots on 200]"),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Learning rate of token weights. [default: 0.05; of 300 classes and more 0.01]"),
+    ] = None,
+    start_fraction: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of the text tower's blocks left alone. [default: 0.5]"),
+    ] = None,
+    model: common.Model = None,
+    device: common.Device = None,
+    work: WorkFolder = None,
+    out: Out = None,
+    save_run: SaveRun = None,
+    as_json: common.Json = False,
+) -> None:
+    """Classes from few pictures: token weights, TaskRes, tokens without names (SToRI, tables 1 and 2; MC-TI)."""
+    numbers = _seeds(seeds)
+    cuts, token_cuts = _numbers("--shots", shots), _numbers("--token-shots", token_shots)
+    from gair_search.benchmarks.fewshot import Settings
+    from gair_search.benchmarks.fewshot import fewshot as measure
+
+    settings = Settings(
+        dataset,
+        data,
+        numbers,
+        cuts,
+        token_cuts,
+        limit=limit,
+        steps=steps,
+        epochs=epochs,
+        rate=rate,
+        per_class=per_class,
+        descriptions=descriptions,
+    )
+    clip = _clip(model, device, start_fraction)
+    with _progress("classifiers", as_json) as advance:
+        report = measure(clip, settings, work, save_run is not None, advance)
+    _finish(report, out, save_run, as_json)
+
+
+@app.command()
 def speed(
     rounds: Annotated[int, typer.Option(min=3, help="How often each is timed, in turns.")] = 30,
     images: Annotated[int, typer.Option(min=32, help="Pictures of the indexing run.")] = 128,
@@ -323,6 +399,17 @@ def _seeds(text: str) -> tuple[int, ...]:
         numbers = tuple(range(numbers[0]))
     if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
         raise GairError(f"--seeds {text}: how many, as 3, or different seeds from 0 on, as 0,1,2")
+    return numbers
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    """Different numbers from 1 on. Raises GairError on anything else."""
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
+        raise GairError(f"{option} {text}: different numbers from 1 on, as 1,4,16")
     return numbers
 
 

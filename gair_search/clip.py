@@ -149,14 +149,19 @@ class TextTower(nn.Module):
         for block in tower.transformer.resblocks[self.start_block :]:
             x = block(x, attn_mask=mask)
         conditioning = tower.ln_final(x)
+        # in float32 whatever autocast made of it: half-precision norms are off by 0.2%
+        raw = self.raw_features(conditioning, end).float()
+        return TextEncoding(nn.functional.normalize(raw, dim=-1), conditioning)
+
+    def raw_features(self, conditioning: Tensor, end: Tensor) -> Tensor:
+        """Text features before they are normalised, `[B, embed_dim]`; arguments as of `TextEncoding`, `forward`."""
         pooled = conditioning[torch.arange(len(end), device=end.device), end]
-        projection = tower.text_projection
+        projection = self.tower.text_projection
         if isinstance(projection, nn.Linear):
             pooled = projection(pooled)
         elif projection is not None:
             pooled = pooled @ projection
-        # in float32 whatever autocast made of it: half-precision norms are off by 0.2%
-        return TextEncoding(nn.functional.normalize(pooled.float(), dim=-1), conditioning)
+        return pooled
 
     def encode_ids(self, ids: Sequence[Sequence[int]], full_context: bool = False) -> TextEncoding:
         """Encode plain token ids.

@@ -217,7 +217,7 @@ def prepare(
         held_out_negatives=shuffled[:kept],
         subspace=subspace,
         first=first_vectors(embeddings, settings.n_vectors),
-        denoiser=_denoiser(images, generator) if generator and settings.lambda_sd else None,
+        denoiser=denoiser_of(images, generator) if generator and settings.lambda_sd else None,
     )
 
 
@@ -236,7 +236,7 @@ def parent_images(parent: str, clip: Clip, generator: "Generator", n: int = 16) 
     return [clip.preprocessing.pixels(Image.fromarray(image)) for image in drawn.cpu().numpy()]
 
 
-def _denoiser(images: Sequence[Image.Image], generator: "Generator") -> Denoiser:
+def denoiser_of(images: Sequence[Image.Image], generator: "Generator") -> Denoiser:
     from diffusers import DDPMScheduler
 
     scheduler = DDPMScheduler.from_config(generator.scheduler)
@@ -333,7 +333,7 @@ def learn_together(
         features,
         labels,
         start.expand(len(concepts), settings.n_vectors, -1).clone(),
-        denoisers=[_denoiser(images, generator) for images in concepts.values()]
+        denoisers=[denoiser_of(images, generator) for images in concepts.values()]
         if generator and settings.lambda_sd
         else (),
     )

@@ -106,3 +106,27 @@ def test_lists_of_pairs_and_loss_weights() -> None:
             bench._loss_weights(text)
     with pytest.raises(GairError, match="--parents teapot: teapot is not of the form"):
         bench._pairs("teapot", "--parents")
+
+
+def test_fewshot_prints_three_tables_and_json(gair: Gair, tmp_path: Path) -> None:
+    photos, model = tmp_path / "photos", tiny_model(tmp_path / "tiny")
+    for i, name in enumerate(("dog", "vase")):
+        make_photos(photos / name, 4, first=10 * i)
+    told = ["--dataset", "folders", "--data", photos, "--model", f"local-dir:{model}", "--seeds", "1"]
+    told += ["--shots", "1,2,16", "--steps", "1", "--epochs", "1"]
+    code, out, _ = gair("bench", "fewshot", *told, "--save-run", tmp_path / "runs")
+    assert code == 0
+    for line in ("| SToRI | base + descriptions | ", "| nonsense instead | ", "| MC-TI | "):
+        assert line in out
+    assert "2 classes, 4 pictures to classify" in out
+    assert (tmp_path / "runs/fewshot.qrels").is_file()
+    code, out, _ = gair("bench", "fewshot", *told, "--json")
+    answer = json.loads(out)
+    assert answer["settings"]["shots"] == [1, 2, 16]
+    assert list(answer["named"]["rows"]["SToRI, base + descriptions"]) == ["1", "2"]  # those that exist
+    code, _, err = gair("bench", "fewshot", "--shots", "1,none")
+    assert code == 1
+    assert "--shots 1,none" in err
+    code, _, err = gair("bench", "fewshot", "--dataset", "caltech256")
+    assert code == 1
+    assert "--data FOLDER" in err
