@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gair_search.clip import TextTower
 from gair_search.tokens.losses import classification_loss, diffusion_loss, joint_loss
 from gair_search.tokens.prompts import CLASSIFICATION, PARAPHRASES, Slot
-from gair_search.tokens.subspace import Subspace, project
+from gair_search.tokens.subspace import Subspace, at, coordinates
 
 Method = Literal["joint", "prompt tuning", "textual inversion"]
 """Which losses count: both; classification alone (0, 1); diffusion alone (1, 0)."""
@@ -28,6 +28,8 @@ class Settings:
         n_vectors: trainable vectors.
         lambda_sd, lambda_ce: loss weights of the diffusion and the classification loss.
         learning_rate: of AdamW.
+        subspace_rate: the same with projection, in the attributes' standard deviations; unless given, as large as
+            `learning_rate` on the average direction.
         batch_size: latents a step.
         steps: how many.
         n_attributes: how many span the subspace where the user names none.
@@ -43,6 +45,7 @@ class Settings:
     lambda_sd: float = 1.0
     lambda_ce: float = 1e-5
     learning_rate: float = 5e-4
+    subspace_rate: float | None = None
     batch_size: int = 4
     steps: int = 20_000
     n_attributes: int = 100
@@ -155,7 +158,9 @@ def learn_vectors(
 ) -> Learned:
     """Minimise lambda_SD l_SD + lambda_CE l_CE over the vectors alone.
 
-    With projection the vectors that the text tower sees are P (e - mu) + mu in every step (section 4.3).
+    With projection the vectors that the text tower sees are P (e - mu) + mu in every step (section 4.3). AdamW moves
+    their coordinates in the subspace, in the attributes' standard deviations: it moves all parameters by the same
+    amount, and so goes along each direction as far as the attributes do, which keeps the norms in their range.
     The best look by held-out loss wins, not the last. The same seed gives the same vectors on the same machine.
 
     Args:
@@ -166,8 +171,8 @@ def learn_vectors(
     """
     objective = Objective(problem, tower, settings)
     draws = torch.Generator().manual_seed(seed)
-    free = problem.first.clone().requires_grad_(True)
-    optim = torch.optim.AdamW([free], lr=settings.learning_rate, weight_decay=0.0)
+    free = objective.free(problem.first).requires_grad_(True)
+    optim = torch.optim.AdamW([free], lr=objective.rate, weight_decay=0.0)
     looks: list[Losses] = []
     best, best_step, stopped = objective.placed(free).detach().clone(), 0, False
     try:
@@ -211,9 +216,23 @@ class Objective:
         self._seen = _labelled(problem.concept, problem.negatives)
         self._held_out = _labelled(problem.held_out_concept, problem.held_out_negatives)
 
+    @property
+    def rate(self) -> float:
+        """The learning rate of what is free."""
+        if self.problem.subspace is None:
+            return self.settings.learning_rate
+        given = self.settings.subspace_rate
+        average = float(self.problem.subspace.spread.square().mean().sqrt())
+        return self.settings.learning_rate / average if given is None else given
+
+    def free(self, vectors: Tensor) -> Tensor:
+        """What is learned, for vectors to begin at: their coordinates in the subspace, or a copy of them."""
+        subspace = self.problem.subspace
+        return vectors.clone() if subspace is None else coordinates(vectors, subspace)
+
     def placed(self, free: Tensor) -> Tensor:
         """The vectors that the text tower sees."""
-        return project(free, self.problem.subspace)
+        return free if self.problem.subspace is None else at(free, self.problem.subspace)
 
     def __call__(self, vectors: Tensor, draws: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
         """(l_SD of a drawn batch, l_CE of all images); None for a loss whose weight is 0."""

@@ -216,14 +216,18 @@ def prepare(
         held_out_concept=held_out.to(clip.device),
         held_out_negatives=shuffled[:kept],
         subspace=subspace,
-        first=first_vectors(embeddings, settings.n_vectors),
+        first=first_vectors(embeddings, settings.n_vectors, seed),
         denoiser=denoiser_of(images, generator) if generator and settings.lambda_sd else None,
     )
 
 
-def first_vectors(embeddings: Tensor, n: int) -> Tensor:
-    """Where learning starts: the attributes' mean, in every place; `[n, text_width]`."""
-    return embeddings.mean(0).expand(n, -1).clone()
+def first_vectors(embeddings: Tensor, n: int, seed: int) -> Tensor:
+    """Where learning starts: at attributes drawn by a seed, none twice before all are; `[n, text_width]`.
+
+    The paper doesn't say. Their mean is no start: it is shorter than any of them.
+    """
+    order = np.resize(np.random.default_rng(seed).permutation(len(embeddings)), n)
+    return embeddings[torch.from_numpy(order).to(embeddings.device)].clone()
 
 
 def parent_images(parent: str, clip: Clip, generator: "Generator", n: int = 16) -> list[NDArray[np.uint8]]:

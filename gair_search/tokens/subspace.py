@@ -19,10 +19,12 @@ class Subspace:
     Attributes:
         mean: mu, `[text_width]`.
         basis: orthonormal rows, the main direction first, `[rank, text_width]`; P = basis^T basis.
+        spread: the attributes' standard deviation along each row, `[rank]`.
     """
 
     mean: Tensor
     basis: Tensor
+    spread: Tensor
 
     @property
     def rank(self) -> int:
@@ -40,7 +42,8 @@ def attribute_subspace(embeddings: Tensor, rank: int | None = None) -> Subspace:
     mean = embeddings.mean(0)
     _, values, directions = torch.linalg.svd(embeddings - mean, full_matrices=False)
     real = int((values > _NO_DIRECTION * values[0]).sum())
-    return Subspace(mean, directions[: real if rank is None else min(rank, real)])
+    kept = real if rank is None else min(rank, real)
+    return Subspace(mean, directions[:kept], values[:kept] / (len(embeddings) - 1) ** 0.5)
 
 
 def project(vectors: Tensor, subspace: Subspace | None) -> Tensor:
@@ -48,3 +51,13 @@ def project(vectors: Tensor, subspace: Subspace | None) -> Tensor:
     if subspace is None:
         return vectors
     return (vectors - subspace.mean) @ subspace.basis.T @ subspace.basis + subspace.mean
+
+
+def coordinates(vectors: Tensor, subspace: Subspace) -> Tensor:
+    """Where vectors lie in the subspace, in the attributes' standard deviations: `[..., rank]`."""
+    return (vectors - subspace.mean) @ subspace.basis.T / subspace.spread
+
+
+def at(places: Tensor, subspace: Subspace) -> Tensor:
+    """The vectors `[..., text_width]` with these coordinates; `at(coordinates(e))` is `project(e)`."""
+    return (places * subspace.spread) @ subspace.basis + subspace.mean

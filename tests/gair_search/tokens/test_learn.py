@@ -74,7 +74,7 @@ def test_the_paper_s_settings():
 
 def test_gradient_reaches_only_the_token(clip: Clip, problem: Problem, denoiser: Denoiser):
     objective = Objective(replace(problem, denoiser=denoiser), clip.text_tower, replace(QUICK, lambda_ce=1.0))
-    free = problem.first.clone().requires_grad_(True)
+    free = objective.free(problem.first).requires_grad_(True)
     diffusion, classification = objective(objective.placed(free), torch.Generator().manual_seed(0))
     (diffusion + classification).backward()
     assert free.grad.abs().sum() > 0
@@ -104,6 +104,26 @@ def test_prompt_tuning_learns_and_stays_in_the_subspace(clip: Clip, problem: Pro
     assert torch.allclose(project(learned.vectors, problem.subspace), learned.vectors, atol=1e-5)
     assert learned.losses == tuple(looks)
     assert not learned.stopped
+
+
+def test_the_rate_in_the_subspace(clip: Clip, problem: Problem):
+    """As given, else such that the average direction is moved along as fast as without the subspace."""
+    tower, spread = clip.text_tower, problem.subspace.spread
+    rate = Objective(problem, tower, QUICK).rate
+    assert (rate * spread).square().mean().sqrt().item() == pytest.approx(QUICK.learning_rate)
+    assert Objective(problem, tower, replace(QUICK, subspace_rate=0.1)).rate == 0.1
+    assert Objective(replace(problem, subspace=None), tower, QUICK).rate == QUICK.learning_rate
+
+
+def test_what_is_free_begins_at_the_first_vectors(clip: Clip, problem: Problem):
+    inside = attributes.average_embeddings(clip.text_tower, WORDS[:2])  # attributes are in their subspace
+    outside = inside + torch.randn(inside.shape, generator=torch.Generator().manual_seed(0))
+    objective = Objective(problem, clip.text_tower, QUICK)
+    assert torch.allclose(objective.placed(objective.free(inside)), inside, atol=1e-5)
+    found = objective.placed(objective.free(outside))
+    assert torch.allclose(found, project(outside, problem.subspace), atol=1e-5)
+    unbound = Objective(replace(problem, subspace=None), clip.text_tower, QUICK)
+    assert torch.equal(unbound.placed(unbound.free(outside)), outside)
 
 
 def test_the_best_look_wins_not_the_last(clip: Clip, problem: Problem):

@@ -130,7 +130,8 @@ def test_what_is_frozen_is_computed_once_and_split(
     pixels = np.stack([tiny.preprocessing.pixels(photo) for photo in photos])
     assert np.allclose(problem.concept[:3], tiny.encode_images(pixels), atol=1e-5)
     table = attributes.average_embeddings(tiny.text_tower, WORDS)
-    assert torch.allclose(problem.first, table.mean(0).expand(2, -1))
+    assert not torch.equal(problem.first[0], problem.first[1])
+    assert all((row == table).all(1).any() for row in problem.first)  # attributes
     assert problem.subspace.rank == 2
     assert problem.denoiser.latents.shape == (6, 4, 8, 8)
     alone = lessons.prepare(
@@ -145,6 +146,16 @@ def test_what_is_frozen_is_computed_once_and_split(
     )
     assert alone.subspace is None
     assert alone.denoiser is None
+
+
+def test_learning_starts_at_different_attributes():
+    embeddings = torch.arange(6.0).reshape(3, 2)
+    first = lessons.first_vectors(embeddings, 5, seed=0)
+    assert sorted(first[:3].tolist()) == embeddings.tolist()
+    assert torch.equal(first[3:], first[:2])  # again from the front where there are no more
+    assert torch.equal(first, lessons.first_vectors(embeddings, 5, seed=0))
+    starts = {tuple(lessons.first_vectors(embeddings, 1, seed=seed)[0].tolist()) for seed in range(9)}
+    assert len(starts) == 3
 
 
 def test_a_token_and_what_its_file_says(tiny: Clip, generator: Generator, photos: list[Image.Image]):

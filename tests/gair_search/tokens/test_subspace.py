@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from gair_search.tokens.subspace import attribute_subspace, project
+from gair_search.tokens.subspace import at, attribute_subspace, coordinates, project
 
 
 @pytest.fixture
@@ -51,3 +51,22 @@ def test_gradient_stays_in_the_subspace(embeddings):
     project(vector, subspace).square().sum().backward()
     inside = vector.grad @ subspace.basis.T @ subspace.basis
     assert torch.allclose(vector.grad, inside, atol=1e-12)
+
+
+def test_coordinates_are_those_of_the_projection(embeddings):
+    subspace = attribute_subspace(embeddings, rank=4)
+    vectors = torch.randn(3, 20, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    assert torch.allclose(
+        at(coordinates(vectors, subspace), subspace), project(vectors, subspace), atol=1e-12
+    )
+    places = torch.randn(3, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    assert torch.allclose(coordinates(at(places, subspace), subspace), places, atol=1e-12)
+
+
+def test_coordinates_count_in_the_attributes_standard_deviations(embeddings):
+    own = coordinates(embeddings, attribute_subspace(embeddings))
+    assert torch.allclose(own.mean(0), torch.zeros(11, dtype=torch.float64), atol=1e-12)
+    assert torch.allclose(own.T @ own / 11, torch.eye(11, dtype=torch.float64), atol=1e-9)
+    # (0, 1) and (2, 1): mean (1, 1), standard deviation sqrt(2)
+    line = attribute_subspace(torch.tensor([[0.0, 1.0], [2.0, 1.0]]))
+    assert coordinates(torch.tensor([3.0, 5.0]), line).abs().tolist() == pytest.approx([2**0.5])
