@@ -18,47 +18,55 @@ from gair_search.world import BACKGROUNDS, Instance, instance, render, scene
 Features = NDArray[np.float32]
 
 
-def views_of(item: Instance, n: int, first: int) -> list[Image.Image]:
-    """An instance in as many places."""
-    places = list(BACKGROUNDS)
-    return [render(scene(first + i, "test", item=item, background=places[i]), 96) for i in range(n)]
+def pictures(item: Instance, first: int) -> list[Image.Image]:
+    """Three views of an instance, each in another place."""
+    places = list(BACKGROUNDS)[:3]
+    return [
+        render(scene(first + i, "test", item=item, background=place), 32) for i, place in enumerate(places)
+    ]
+
+
+def twins(item: Instance, first: int) -> list[Image.Image]:
+    """Views of other instances that go by the same words: what makes learning hard."""
+    alike = [
+        instance(first + i, "test", kind=item.kind, color=item.color, pattern=item.pattern) for i in range(16)
+    ]
+    return [
+        render(scene(first + i, "test", item=replace(other, second_color=item.second_color)), 32)
+        for i, other in enumerate(alike)
+    ]
 
 
 def learned(clip: Clip, number: int, projection: bool, method: Method, steps: int) -> CustomToken:
-    """A token of an instance of the test split, against others of its kind; gair-mini's own settings."""
+    """A token of an instance of the test split, by gair-mini's own settings."""
     item = instance(number, "test")
-    others = [instance(number + 1 + i, "test", kind=item.kind) for i in range(16)]
-    negatives = [views_of(other, 1, 100 * i)[0] for i, other in enumerate(others)]
-
-    def find(parent: Features, concept: Features) -> Features:
-        return lessons.image_features(negatives, clip).numpy()
-
+    negatives = lessons.image_features(twins(item, number + 50), clip).numpy()
     preset = replace(lessons.settings_for(clip.spec), projection=projection, steps=steps, views=2)
-    generator = None if method == "prompt tuning" else Generator.load(clip)
     lesson = lessons.learn_token(
         "it",
-        views_of(item, 3, number),
+        pictures(item, number),
         item.kind,
         clip,
-        find,
+        lambda *_: negatives,
         settings=preset,
         method=method,
-        generator=generator,
+        generator=None if method == "prompt tuning" else Generator.load(clip),
     )
     return lesson.token
 
 
 @pytest.mark.parametrize(
-    ("number", "method", "steps"),
-    [(7000, "prompt tuning", 100), (7100, "prompt tuning", 100), (7000, "joint", 40)],
+    ("method", "steps", "numbers"),
+    [("prompt tuning", 100, (7000, 7100, 7200)), ("textual inversion", 60, (7000,))],
 )
-def test_the_projection_keeps_the_norm_in_the_attributes_range(
-    clip: Clip, number: int, method: Method, steps: int
+def test_the_projection_keeps_norms_in_the_attributes_range(
+    clip: Clip, method: Method, steps: int, numbers: tuple[int, ...]
 ):
-    """As section 4.3 says: within it with the projection, above it without."""
-    held, free = (learned(clip, number, projection, method, steps) for projection in (True, False))
-    range_ = measured(held)
-    assert range_["norm_lowest"] == pytest.approx(measured(free)["norm_lowest"])
-    assert range_["norm_lowest"] <= np.mean(describe(held)["norms"]) <= range_["norm_highest"]
-    assert np.mean(describe(free)["norms"]) > range_["norm_highest"]
-    assert min(measured(held)["separation"], measured(free)["separation"]) > 0.6
+    """As in section 4.3: within it with the projection, above it without."""
+    outside = []
+    for number in numbers:
+        held, free = (learned(clip, number, projection, method, steps) for projection in (True, False))
+        range_ = measured(held)
+        assert range_["norm_lowest"] <= np.mean(describe(held)["norms"]) <= range_["norm_highest"]
+        outside.append(np.mean(describe(free)["norms"]) - range_["norm_highest"])
+    assert np.mean(outside) > 0
