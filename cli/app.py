@@ -92,8 +92,10 @@ def main() -> None:
 
 
 def _arguments() -> list[str]:
-    """The arguments as typed, `--gair` spelled out: typer knows no option whose value may be left out."""
+    """The arguments as typed, the `--gair` of `gair query` spelled out: typer knows no option of optional value."""
     typed = sys.argv[1:]
+    if "query" not in typed[:1]:
+        return typed
     options = typed.index("--") if "--" in typed else len(typed)
     return ["--gair=yes" if word == "--gair" else word for word in typed[:options]] + typed[options:]
 

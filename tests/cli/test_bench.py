@@ -108,6 +108,12 @@ def test_lists_of_pairs_and_loss_weights() -> None:
         bench._pairs("teapot", "--parents")
 
 
+def test_gair_takes_no_value_here(gair: Gair) -> None:
+    code, _, err = gair("bench", "retrieval", "--dataset", "dreambooth", "--gair")
+    assert code == 1
+    assert "--data FOLDER" in err
+
+
 def test_fewshot_prints_three_tables_and_json(gair: Gair, tmp_path: Path) -> None:
     photos, model = tmp_path / "photos", tiny_model(tmp_path / "tiny")
     for i, name in enumerate(("dog", "vase")):
