@@ -88,6 +88,7 @@ def main() -> int:
     codes += [gair("learn", CONCEPT, str(learned), "--parent", PARENT, "--force", *db)]
     codes += [gair("concepts", "show", CONCEPT)]
     prompt = f"a <{CONCEPT}> {PARENT} on a beach"
+    codes += [gair("query", prompt, "-k", "3", *db)]
     codes += [gair("query", prompt, "-k", "3", "--gair", "--html", str(seen), *db)]
     if all(code in (0, 3) for code in codes):
         print(f"\nopen {seen.resolve()} in a browser: the query as pictures, and what it found")
