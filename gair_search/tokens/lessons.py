@@ -241,6 +241,7 @@ def parent_images(parent: str, clip: Clip, generator: "Generator", n: int = 16) 
 
 
 def denoiser_of(images: Sequence[Image.Image], generator: "Generator") -> Denoiser:
+    """What the diffusion loss needs of concept images: their latents, and the frozen UNet. Raises GeneratorError."""
     from diffusers import DDPMScheduler
 
     scheduler = DDPMScheduler.from_config(generator.scheduler)
