@@ -16,8 +16,8 @@ from gair_search.clip import Clip
 from gair_search.errors import DatasetError, GairError
 from gair_search.tokens import facts
 from gair_search.tokens.learn import Settings as Learning
-from gair_search.tokens.lessons import parent_images, settings_for
-from gair_search.tokens.negatives import N_NEGATIVES, from_pixels
+from gair_search.tokens.lessons import settings_for
+from gair_search.tokens.negatives import N_NEGATIVES, from_pixels, parent_images
 
 Source = Literal["fashion", "dreambooth", "textual-inversion"]
 Negatives = Literal["pool", "drawn"]

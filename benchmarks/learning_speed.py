@@ -34,7 +34,7 @@ from gair_search.clip import Clip
 from gair_search.generator import Generator
 from gair_search.models import ModelSpec, resolve
 from gair_search.pipeline import pipeline_folder
-from gair_search.tokens import attributes, lessons
+from gair_search.tokens import attributes, lessons, photos
 from gair_search.tokens.learn import Problem, Settings, learn_vectors
 from gair_search.tokens.prompts import PARAPHRASES
 from gair_search.world import instance, render, scene
@@ -186,7 +186,7 @@ def frozen(
     clip: Clip, generator: Generator, files: Sequence[Path], parent: str, settings: Settings
 ) -> Problem:
     """All that ours computes before the first step."""
-    images, _ = lessons.load_images(files)
+    images, _ = photos.load_images(files)
     words = attributes.nearest(clip.text_tower, parent, settings.n_attributes)
     # no loss looks at the negatives here: the concept's own features stand in for them
     return lessons.prepare(
@@ -265,7 +265,7 @@ def main() -> None:
     clip = Clip(resolve(args.model), args.device)
     settings = settings_of(clip.spec, args.steps, args.batch_size, args.vectors)
     with tempfile.TemporaryDirectory() as folder:
-        files = lessons.image_files([args.photos]) if args.photos else draw_photos(Path(folder))
+        files = photos.image_files([args.photos]) if args.photos else draw_photos(Path(folder))
         speed = measure(clip, files, args.parent, settings, args.rounds, args.seed, args.generator)
         print(
             f"{args.model}, {len(files)} photos, {settings.n_vectors} vectors, batch size {settings.batch_size}, "

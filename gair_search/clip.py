@@ -5,10 +5,12 @@ The two towers load apart and when first used, so that text-only work never read
 
 import contextlib
 import hashlib
+import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 
 from gair_search.errors import ModelError, PromptError
 from gair_search.folding import folded
-from gair_search.image import Preprocessing
+from gair_search.image import Preprocessing, load_pixels
 from gair_search.models import EmbedderId, ModelSpec, verify_weights
 from gair_search.reweighting import PAPER_START_FRACTION, causal_mask, reweighted_mask, start_block
 
@@ -293,6 +295,10 @@ class Clip:
             ModelError: damaged weights, or out of memory.
         """
         return self.embed(torch.from_numpy(pixels)).cpu().numpy()
+
+    def encode_files(self, files: Iterable[str | os.PathLike[str]]) -> NDArray[np.float32]:
+        """Image features of files, float32 `[N, embed_dim]`, L2-normalised. Raises ImageError, ModelError."""
+        return self.encode_images(np.stack([load_pixels(Path(file), self.preprocessing) for file in files]))
 
     def embed(self, pixels: Tensor) -> Tensor:
         """`encode_images` for pixels in a tensor, on any device; the features stay on the model's.

@@ -1,7 +1,9 @@
 """A prompt and its custom tokens -> a query vector, and the explanation of how it came about."""
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from gair_search.clip import Clip, TextEncoding, TextTower
 from gair_search.errors import ConceptError, PromptError
+from gair_search.image import SUFFIXES
 from gair_search.prompt import Span, parse
 from gair_search.tokens.custom_token import CustomToken
 
@@ -165,6 +168,58 @@ def combine(terms: Sequence[tuple[float, NDArray[np.float32]]], prompt: str) -> 
         raise PromptError("the queries that are added and subtracted cancel each other out", prompt)
     mixed: NDArray[np.float32] = (total / norm).astype(np.float32)
     return mixed
+
+
+def plain_query(prompt: str, clip: Clip, lookup: Lookup) -> Query:
+    """The query of a prompt as it is. Raises as `query_vector`."""
+    vector, tokens = query_vector(prompt, clip, lookup)
+    return Query(prompt, vector, tokens, ((1.0, prompt),))
+
+
+def summed(query: Query, plus: Sequence[str], minus: Sequence[str], clip: Clip, lookup: Lookup) -> Query:
+    """A query with whole queries added to it and subtracted from it; itself without any.
+
+    Args:
+        query: the prompt's own, which counts once.
+        plus, minus: text, or the path of an image; `2.0:` in front gives a factor.
+        clip: the model.
+        lookup: of concepts.
+
+    Raises:
+        PromptError: a negative factor; the queries cancel each other out.
+        ImageError; others as `query_vector`.
+    """
+    if not plus and not minus:
+        return query
+    terms, vectors = list(query.terms), [query.vector]
+    for sign, others in ((1.0, plus), (-1.0, minus)):
+        for other in others:
+            factor, what = split_factor(other)
+            terms.append((sign * factor, what))
+            vectors.append(_features(what, clip, lookup))
+    factors = [factor for factor, _ in terms]
+    mixed = combine(list(zip(factors, vectors, strict=True)), query.prompt)
+    return replace(query, vector=mixed, terms=tuple(terms))
+
+
+def split_factor(term: str) -> tuple[float, str]:
+    """`2.0:a beach` -> (2.0, "a beach"); 1.0 without a number. Raises PromptError on a negative one."""
+    match = re.match(r"\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*:\s*(?=\S)", term)
+    if match is None:
+        return 1.0, term
+    if float(match[1]) < 0:
+        raise PromptError(
+            f"factor {match[1]}: factors are >= 0; use --minus to subtract", term, match.start(1)
+        )
+    return float(match[1]), term[match.end() :]
+
+
+def _features(what: str, clip: Clip, lookup: Lookup) -> NDArray[np.float32]:
+    """Features `[embed_dim]` of a text, or of an image where `what` is the path of one."""
+    if Path(what).suffix.lower() in SUFFIXES:
+        (features,) = clip.encode_files([what])
+        return features
+    return query_vector(what, clip, lookup)[0]
 
 
 def _span_tokens(span: Span, tower: TextTower, lookup: Lookup) -> tuple[list[Token], Tensor]:

@@ -5,31 +5,24 @@ The facade stands above the rooms: it is the one module of `gair_search/` that m
 """
 
 import os
-import re
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gair_search import models
-from gair_search.errors import ConceptError, GairError, GairWarning, ModelError, PromptError
+from gair_search.errors import ConceptError, GairError, ModelError
 from gair_search.gallery import Gallery, GalleryOptions, Hit, Where, open_gallery, parse_where
-from gair_search.image import SUFFIXES, load_pixels
+from gair_search.image import load_pixels
 from gair_search.models import EmbedderId, ModelSpec
 from gair_search.prompt import parse
-from gair_search.tokens import facts
-from gair_search.tokens.custom_token import CustomToken, require_name
 from gair_search.tokens.store import TokenStore
 
 if TYPE_CHECKING:
     from gair_search.clip import Clip
-    from gair_search.compiler import Query, Token
+    from gair_search.compiler import Query
     from gair_search.gair import GairOptions
     from gair_search.generator import Generator
     from gair_search.indexer.explain import ExplainReport
@@ -37,7 +30,7 @@ if TYPE_CHECKING:
     from gair_search.token_weights import Preset
     from gair_search.tokens.learn import Losses, Method
     from gair_search.tokens.lessons import Lesson, Lessons
-    from gair_search.visualize import GairResult, Visualizer
+    from gair_search.visualize import GairResult
 
 
 class Engine:
@@ -209,24 +202,32 @@ class Engine:
         """
         from gair_search.tokens import attributes as adjectives
         from gair_search.tokens import lessons
-        from gair_search.tokens.learn import PAPER
+        from gair_search.tokens.negatives import find_negatives
+        from gair_search.tokens.photos import image_files, load_images
 
-        require_name(name)  # before anything is computed
-        if not overwrite:
-            self.tokens.require_free(name)
+        self.tokens.require_storable(name, overwrite)  # before anything is computed
         words = adjectives.parse(attributes) if attributes else []
-        settings = PAPER if paper else lessons.settings_for(self.spec)
-        files = lessons.image_files([Path(photo) for photo in photos])
-        images, skipped = lessons.load_images(files)
-        generator = self._learning_generator(method)
+        settings = lessons.settings_for(self.spec, paper, changes)
+        files = image_files([Path(photo) for photo in photos])
+        images, skipped = load_images(files)
+        method, generator = self._learn_by(method)
         lesson = lessons.learn_token(
             name,
             images,
             parent,
             self.clip,
-            lambda plain, concept: self._negatives(negatives, parent, plain, concept, files, generator),
-            settings=replace(settings, **(changes or {})),
-            method=method or ("joint" if generator else "prompt tuning"),
+            lambda plain, concept: find_negatives(
+                negatives,
+                parent,
+                plain,
+                concept,
+                clip=self.clip,
+                gallery=self.gallery,
+                generator=self.generator if negatives == "generated" else generator,
+                without=files,
+            ),
+            settings=settings,
+            method=method,
             adjectives=words,
             generator=generator,
             seed=seed,
@@ -259,23 +260,18 @@ class Engine:
             GeneratorError, ModelError.
         """
         from gair_search.tokens import lessons
-        from gair_search.tokens.learn import PAPER
+        from gair_search.tokens.photos import load_folders
 
-        inside = sorted(p for p in Path(folder).iterdir() if p.is_dir()) if Path(folder).is_dir() else []
-        concepts, skipped = {}, []
-        for own in inside:
-            require_name(own.name)
-            if not overwrite:
-                self.tokens.require_free(own.name)
-            concepts[own.name], left = lessons.load_images(lessons.image_files([own]))
-            skipped += left
-        generator = self._learning_generator(method)
-        settings = PAPER if paper else lessons.settings_for(self.spec)
+        folders = sorted(p for p in Path(folder).iterdir() if p.is_dir()) if Path(folder).is_dir() else []
+        for own in folders:
+            self.tokens.require_storable(own.name, overwrite)
+        concepts, skipped = load_folders(folders)
+        method, generator = self._learn_by(method)
         learned = lessons.learn_together(
             concepts,
             self.clip,
-            settings=replace(settings, **(changes or {})),
-            method=method or ("joint" if generator else "prompt tuning"),
+            settings=lessons.settings_for(self.spec, paper, changes),
+            method=method,
             generator=generator,
             seed=seed,
             on_step=on_step,
@@ -308,17 +304,18 @@ class Engine:
             PromptError, ConceptError, ImageError, ModelError.
         """
         parse(prompt)  # a slip of the pen is told before torch is imported
-        if w is not None:
-            from gair_search.gair import GairOptions, mixture
+        from gair_search.compiler import plain_query, summed
+
+        lookup = self.tokens.lookup(concept)
+        if w is None:
+            query = plain_query(prompt, self.clip, lookup)
+        else:
+            from gair_search.gair import GairOptions
+            from gair_search.selection import mixed_query
 
             options = GairOptions(w=w, attributes=tuple(attributes))
-            token = self._mixed_concept(prompt, concept)
-            told = mixture(prompt, self.clip, self._lookup(concept), _attributes(token, options))
-            return self._summed(prompt, told.query_vector(w), told.tokens, plus, minus, concept, w)
-        from gair_search.compiler import query_vector
-
-        vector, tokens = query_vector(prompt, self.clip, self._lookup(concept))
-        return self._summed(prompt, vector, tokens, plus, minus, concept)
+            query = mixed_query(prompt, w, self.clip, lookup, options)
+        return summed(query, plus, minus, self.clip, lookup)
 
     def search(
         self,
@@ -351,7 +348,13 @@ class Engine:
         if not isinstance(prompt, str):
             query = prompt
         elif gair:
-            query = self._gair_or_plain(prompt, gair == "auto", options, plus, minus, concept)
+            from gair_search.selection import query_or_plain
+
+            query = query_or_plain(
+                lambda: self.gair(prompt, options, plus=plus, minus=minus, concept=concept),
+                lambda: self.compile(prompt, plus=plus, minus=minus, concept=concept),
+                auto=gair == "auto",
+            )
         else:
             query = self.compile(prompt, plus=plus, minus=minus, concept=concept)
         return self.gallery.search(query.vector, k, conditions, min_score)
@@ -380,37 +383,15 @@ class Engine:
             GeneratorError, ModelError: there is no generator, or all that it draws is blank.
             others as `compile`.
         """
-        from gair_search.gair import GairOptions, mixture
-        from gair_search.visualize import GairResult, best
+        from gair_search import selection
+        from gair_search.compiler import summed
+        from gair_search.gair import GairOptions
 
-        options = options or GairOptions()
-        token = self._mixed_concept(prompt, concept)
-        attributes = _attributes(token, options)
-        concept_features = self._concept_features(token, options)
-        visualizer = self._visualizer(options, on_progress)
-        told = mixture(prompt, self.clip, self._lookup(concept), attributes)
-        candidates, context_features = visualizer.explore(told, concept_features, options)
-        w = best(candidates) if options.w is None else options.w
-        if token.facts.get(facts.METHOD) == facts.PROMPT_TUNING:
-            visualizer.warnings.append(
-                f"<{token.name}> was learned by prompt tuning, for telling images apart: images drawn of it may "
-                f"not mean anything, nor then the weight that they select"
-            )
-        return GairResult(
-            selected_weight=w,
-            by_hand=options.w is not None,
-            candidates=tuple(candidates.values()),
-            query=self._summed(prompt, told.query_vector(w), told.tokens, plus, minus, concept, w),
-            concept=token.name,
-            attributes=tuple(attributes),
-            concept_features=concept_features,
-            context_features=context_features,
-            sampling=self.generator.settled(options.sampling),
-            seeds=options.seeds,
-            denoiser_rows=visualizer.denoiser_rows,
-            cached=visualizer.cached,
-            warnings=tuple(visualizer.warnings),
-        )
+        options, lookup = options or GairOptions(), self.tokens.lookup(concept)
+        subject = selection.Subject.of(prompt, self.clip, lookup, options)
+        visualizer = selection.visualizer_for(self.clip, self.generator, options, on_progress)
+        seen = selection.run(subject, visualizer, lookup, options)
+        return replace(seen, query=summed(seen.query, plus, minus, self.clip, lookup))
 
     def visualize(
         self,
@@ -426,32 +407,16 @@ class Engine:
             as `gair`, save that a prompt without a concept, or a concept without attributes or features, is drawn
             as it is, at w = 1 and without scores; `warnings` says why.
         """
-        from gair_search.gair import GairOptions, prompt_conditioning
-        from gair_search.visualize import GairResult
+        from gair_search import selection
+        from gair_search.gair import GairOptions
 
         options = options or GairOptions()
         try:
             return self.gair(prompt, options, concept=concept, on_progress=on_progress)
         except ConceptError as error:
             reason = str(error)
-        visualizer = self._visualizer(options, on_progress)
-        told = prompt_conditioning(prompt, self.clip, self._lookup(concept))
-        shown = visualizer.show(told, options)
-        return GairResult(
-            selected_weight=1.0,
-            by_hand=False,
-            candidates=(shown,),
-            query=self.compile(prompt, concept=concept),
-            concept=None,
-            attributes=(),
-            concept_features=None,
-            context_features=None,
-            sampling=self.generator.settled(options.sampling),
-            seeds=options.seeds,
-            denoiser_rows=visualizer.denoiser_rows,
-            cached=visualizer.cached,
-            warnings=(f"drawn as it is, without scores: {reason}", *visualizer.warnings),
-        )
+        visualizer = selection.visualizer_for(self.clip, self.generator, options, on_progress)
+        return selection.drawn_as_it_is(prompt, reason, visualizer, self.tokens.lookup(concept), options)
 
     def rerank(
         self,
@@ -475,25 +440,19 @@ class Engine:
         Raises:
             as `gair`; GalleryError.
         """
+        from gair_search import selection
+        from gair_search.gair import GairOptions
+
         given = list(hits)
         if isinstance(prompt, str):
-            like_concept, like_context = self._both_features(prompt, options, concept)
-        elif prompt.concept_features is None or prompt.context_features is None:
-            raise ConceptError(
-                "these images were drawn of a prompt without a concept, so they have no scores"
-            )
+            options, lookup = options or GairOptions(), self.tokens.lookup(concept)
+            subject = selection.Subject.of(prompt, self.clip, lookup, options)
+            visualizer = selection.visualizer_for(self.clip, self.generator, options)
+            context = visualizer.context(subject.mixture(self.clip, lookup), options)
+            both = subject.concept_features, context
         else:
-            like_concept, like_context = prompt.concept_features, prompt.context_features
-        vectors = self.gallery.vectors([hit.id for hit in given])
-        scored: list[Hit] = []
-        for hit in given:
-            if hit.id in vectors:
-                both = float(vectors[hit.id] @ like_concept), float(vectors[hit.id] @ like_context)
-                payload = {**hit.payload, "object_score": both[0], "context_score": both[1]}
-                scored.append(replace(hit, score=min(both), payload=payload))
-        scored.sort(key=lambda hit: -hit.score)
-        gone = [hit for hit in given if hit.id not in vectors]
-        return [replace(hit, rank=rank) for rank, hit in enumerate([*scored, *gone], start=1)]
+            both = selection.both_features(prompt)
+        return selection.reranked(given, self.gallery.vectors([hit.id for hit in given]), *both)
 
     def similar(
         self,
@@ -507,7 +466,11 @@ class Engine:
         conditions = _conditions(k, where)
         self.check()
         path = Path(os.path.abspath(image))  # noqa: PTH100 - links are kept, as the indexer keeps them
-        hits = self.gallery.search(self._image_features(path), k + 1, conditions, min_score)
+        pixels = load_pixels(
+            path, self.spec.preprocessing
+        )  # an unreadable one is told before torch is imported
+        (features,) = self.clip.encode_images(pixels[None])
+        hits = self.gallery.search(features, k + 1, conditions, min_score)
         others = [hit for hit in hits if os.path.realpath(hit.path) != os.path.realpath(path)][:k]
         return [Hit(rank, h.score, h.path, h.id, h.payload) for rank, h in enumerate(others, start=1)]
 
@@ -584,164 +547,10 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _lookup(self, concept: str | None) -> Callable[[str], CustomToken]:
-        return lambda name: self.tokens.active(concept) if name == "*" else self.tokens.get(name)
+    def _learn_by(self, method: "Method | None") -> "tuple[Method, Generator | None]":
+        from gair_search.tokens.lessons import choose_method
 
-    def _summed(
-        self,
-        prompt: str,
-        vector: NDArray[np.float32],
-        tokens: "tuple[Token, ...]",
-        plus: Sequence[str],
-        minus: Sequence[str],
-        concept: str | None,
-        w: float | None = None,
-    ) -> "Query":
-        """A prompt's own vector, and whole queries added to it."""
-        from gair_search.compiler import Query, combine
-
-        terms = [(1.0, prompt, vector)]
-        for sign, others in ((1.0, plus), (-1.0, minus)):
-            for other in others:
-                factor, what = _factor(other)
-                terms.append((sign * factor, what, self._features(what, concept)))
-        mixed = (
-            combine([(factor, features) for factor, _, features in terms], prompt)
-            if len(terms) > 1
-            else vector
-        )
-        return Query(prompt, mixed, tokens, tuple((factor, what) for factor, what, _ in terms), w)
-
-    def _gair_or_plain(
-        self,
-        prompt: str,
-        auto: bool,
-        options: "GairOptions | None",
-        plus: Sequence[str],
-        minus: Sequence[str],
-        concept: str | None,
-    ) -> "Query":
-        """GAIR's query; or the plain one, with a warning, where there can be none and `auto` allows it."""
-        try:
-            seen = self.gair(prompt, options, plus=plus, minus=minus, concept=concept)
-        except GairError as error:
-            if not auto:
-                raise
-            warnings.warn(f"searched without GAIR: {error}", GairWarning, stacklevel=3)
-            return self.compile(prompt, plus=plus, minus=minus, concept=concept)
-        for warning in seen.warnings:
-            warnings.warn(warning, GairWarning, stacklevel=3)
-        return seen.query
-
-    def _learning_generator(self, method: "Method | None") -> "Generator | None":
-        """The generator, where a method asks for one. Raises GeneratorError, ModelError where it must be there."""
-        if method == "prompt tuning":
-            return None
-        try:
-            return self.generator
-        except ModelError:
-            if method is None and self._generator_source is None:
-                return None
-            raise
-
-    def _negatives(
-        self,
-        source: str | os.PathLike[str] | None,
-        parent: str,
-        plain: NDArray[np.float32],
-        concept: NDArray[np.float32],
-        files: Sequence[Path],
-        generator: "Generator | None",
-    ) -> NDArray[np.float32]:
-        """Features `[K, embed_dim]` of negative images from where the user says, else from where they are."""
-        from gair_search.tokens import lessons, negatives
-
-        found = np.empty((0, self.spec.embed_dim), np.float32)
-        if source in (None, "gallery"):
-            if source or self.gallery.embedder:
-                self.check()
-                found = negatives.from_gallery(self.gallery, plain, concept, without=files)
-            if source or generator is None or len(found) >= negatives.MIN_NEGATIVES:
-                return negatives.require(found, f"the gallery at {self.gallery.name}")
-        if source in (None, "generated"):
-            drawn = lessons.parent_images(parent, self.clip, generator or self.generator)
-            return negatives.require(negatives.from_pixels(drawn, self.clip), "the generator")
-        images, _ = lessons.load_images(lessons.image_files([Path(source)]))
-        pixels = [self.spec.preprocessing.pixels(image) for image in images]
-        return negatives.require(negatives.from_pixels(pixels, self.clip), str(source))
-
-    def _mixed_concept(self, prompt: str, concept: str | None) -> CustomToken:
-        """The one concept of a prompt. Raises ConceptError where there is none, or more."""
-        names = dict.fromkeys(span.concept for span in parse(prompt) if span.concept)
-        tokens = {token.name: token for token in map(self._lookup(concept), names)}
-        if not tokens:
-            raise ConceptError(
-                "GAIR mixes a concept with its attributes, and the prompt has none; write <name> or *"
-            )
-        if len(tokens) > 1:
-            found = " and ".join(f"<{name}>" for name in tokens)
-            raise ConceptError(
-                f"GAIR mixes one concept, and the prompt has {found}; write it with one of them"
-            )
-        return next(iter(tokens.values()))
-
-    def _concept_features(self, token: CustomToken, options: "GairOptions") -> NDArray[np.float32]:
-        """Mean features `[embed_dim]` of a concept's images. Raises ConceptError, ImageError."""
-        if options.concept_images:
-            pixels = [load_pixels(Path(path), self.spec.preprocessing) for path in options.concept_images]
-            mean: NDArray[np.float32] = self.clip.encode_images(np.stack(pixels)).mean(axis=0)
-            return mean
-        stored = facts.concept_features(token)
-        if stored is None:
-            raise ConceptError(
-                f"the file of <{token.name}> holds no features of its concept images, which GAIR compares with; "
-                f"name some of them, or learn it again"
-            )
-        its, ours = facts.learned_with(token), str(self.spec.embedder_id)
-        if len(stored) != self.spec.embed_dim or (
-            its and its.rpartition(" (")[2] != ours.rpartition(" (")[2]
-        ):
-            raise ConceptError(
-                f"the features of the concept images in the file of <{token.name}> are those of {its or 'another'}"
-                f", and this is {ours}; name some of the images, or learn it again with this model"
-            )
-        return stored
-
-    def _both_features(
-        self, prompt: str, options: "GairOptions | None", concept: str | None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Mean features `[embed_dim]` of the concept images and of the context images. Raises as `gair`."""
-        from gair_search.gair import GairOptions, mixture
-
-        options = options or GairOptions()
-        token = self._mixed_concept(prompt, concept)
-        attributes, features = _attributes(token, options), self._concept_features(token, options)
-        visualizer = self._visualizer(options)
-        told = mixture(prompt, self.clip, self._lookup(concept), attributes)
-        return features, visualizer.context(told, options)
-
-    def _visualizer(
-        self, options: "GairOptions", on_progress: Callable[[int, int], None] | None = None
-    ) -> "Visualizer":
-        from gair_search.image_cache import ImageCache
-        from gair_search.visualize import Visualizer
-
-        cache = ImageCache() if options.cache else None
-        return Visualizer(self.clip, self.generator, cache, on_progress)
-
-    def _features(self, what: str, concept: str | None) -> NDArray[np.float32]:
-        """Features `[embed_dim]` of a text, or of an image where `what` is the path of one."""
-        path = Path(what)
-        if path.suffix.lower() in SUFFIXES:
-            return self._image_features(path)
-        from gair_search.compiler import query_vector
-
-        return query_vector(what, self.clip, self._lookup(concept))[0]
-
-    def _image_features(self, path: Path) -> NDArray[np.float32]:
-        pixels = load_pixels(path, self.spec.preprocessing)
-        features: NDArray[np.float32] = self.clip.encode_images(np.stack([pixels]))[0]
-        return features
+        return choose_method(method, lambda: self.generator, self._generator_source is not None)
 
 
 def _conditions(k: int, where: str | None) -> Where:
@@ -749,27 +558,6 @@ def _conditions(k: int, where: str | None) -> Where:
     if k < 1:
         raise GairError(f"k = {k}: expected a number of hits, 1 or more")
     return parse_where(where)
-
-
-def _attributes(token: CustomToken, options: "GairOptions") -> list[str]:
-    """What stands in a concept's place at w = 0. Raises ConceptError where nothing says it."""
-    if found := list(options.attributes) or facts.attributes(token):
-        return found
-    raise ConceptError(
-        f"the file of <{token.name}> names no attributes to mix with; name some that suit it, as red, old, striped"
-    )
-
-
-def _factor(term: str) -> tuple[float, str]:
-    """`2.0:a beach` -> (2.0, "a beach"); 1.0 without a number. Raises PromptError on a negative one."""
-    match = re.match(r"\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*:\s*(?=\S)", term)
-    if match is None:
-        return 1.0, term
-    if float(match[1]) < 0:
-        raise PromptError(
-            f"factor {match[1]}: factors are >= 0; use --minus to subtract", term, match.start(1)
-        )
-    return float(match[1]), term[match.end() :]
 
 
 def _model_of(gallery: Gallery) -> str | None:

@@ -14,8 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from gair_search.clip import Clip
-from gair_search.errors import ConceptError, ImageError, ModelError
-from gair_search.image import SUFFIXES, decode
+from gair_search.errors import ConceptError, ModelError
 from gair_search.models import ModelSpec
 from gair_search.tokens import attributes, facts, negatives
 from gair_search.tokens.custom_token import CustomToken
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
 LEARNING = "learning.json"
 """A file of a model's folder: the settings that suit it, found by measurement. Others take the paper's."""
 
-_SIDE = 512
-"""Photos are decoded no larger than needed for this side."""
-
 
 @dataclass(frozen=True)
 class Lesson:
@@ -59,45 +55,48 @@ class Lesson:
     skipped: tuple[tuple[Path, str], ...] = ()
 
 
-def settings_for(spec: ModelSpec) -> Settings:
+def settings_for(spec: ModelSpec, paper: bool = False, changes: Mapping[str, Any] | None = None) -> Settings:
     """The settings in a model's own folder, else the paper's.
+
+    Args:
+        spec: of the model.
+        paper: whether to take the paper's in any case.
+        changes: fields that are to be otherwise.
 
     Raises:
         ModelError: the folder's file can't be read.
     """
-    path = spec.folder / LEARNING if spec.folder else None
-    if path is None or not path.exists():
-        return PAPER
-    try:
-        return replace(PAPER, **json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"{path} is no file of learning settings: {error}") from error
-
-
-def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are, folders as the images in them, sorted. Raises ConceptError where one isn't there."""
-    files = []
-    for path in paths:
-        if not path.exists():
-            raise ConceptError(f"{path} is not there; expected a photo, or a folder of photos")
-        inside = (
-            sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
-        )
-        files += inside
-    return files
-
-
-def load_images(paths: Sequence[Path]) -> tuple[list[Image.Image], list[tuple[Path, str]]]:
-    """Photos in RGB, and (path, reason) of those that can't be read."""
-    images, skipped = [], []
-    for path in paths:
+    settings = PAPER
+    path = spec.folder / LEARNING if spec.folder and not paper else None
+    if path is not None and path.exists():
         try:
-            images.append(decode(path.read_bytes(), _SIDE).image)
-        except OSError as error:
-            skipped.append((path, error.strerror or str(error)))
-        except ImageError as error:
-            skipped.append((path, str(error)))
-    return images, skipped
+            settings = replace(PAPER, **json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise ModelError(f"{path} is no file of learning settings: {error}") from error
+    return replace(settings, **(changes or {}))
+
+
+def choose_method(
+    method: Method | None, load: Callable[[], "Generator"], required: bool
+) -> "tuple[Method, Generator | None]":
+    """A method of learning, and the generator where it asks for one.
+
+    Args:
+        method: the user's choice; else joint where there is a generator, and prompt tuning where there is none.
+        load: gives the model's generator; not called for prompt tuning.
+        required: whether the generator must be there, whatever the method.
+
+    Raises:
+        GeneratorError, ModelError: as `load`, where it must be there.
+    """
+    if method == "prompt tuning":
+        return method, None
+    try:
+        return method or "joint", load()
+    except ModelError:
+        if method is None and not required:
+            return "prompt tuning", None
+        raise
 
 
 def views(image: Image.Image, n: int) -> list[Image.Image]:
@@ -228,16 +227,6 @@ def first_vectors(embeddings: Tensor, n: int, seed: int) -> Tensor:
     """
     order = np.resize(np.random.default_rng(seed).permutation(len(embeddings)), n)
     return embeddings[torch.from_numpy(order).to(embeddings.device)].clone()
-
-
-def parent_images(parent: str, clip: Clip, generator: "Generator", n: int = 16) -> list[NDArray[np.uint8]]:
-    """Images drawn from 'image of a c' (section 4.2), preprocessed; the seeds are always the same."""
-    tower = clip.text_tower
-    slot = Slot.template(tower, CLASSIFICATION, parent)
-    with torch.inference_mode():
-        conditioning = slot.encode(tower, slot.before[:0], full_context=True).conditioning
-    drawn = generator.sample(conditioning.expand(n, -1, -1), range(n))
-    return [clip.preprocessing.pixels(Image.fromarray(image)) for image in drawn.cpu().numpy()]
 
 
 def denoiser_of(images: Sequence[Image.Image], generator: "Generator") -> Denoiser:

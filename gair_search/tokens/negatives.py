@@ -1,17 +1,23 @@
 """Negative images (x' in Perera et al., section 4.2): the parent, but not the concept."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from gair_search.errors import ConceptError
+from gair_search.tokens.photos import image_files, load_images
+from gair_search.tokens.prompts import CLASSIFICATION, Slot
 
 if TYPE_CHECKING:
     from gair_search.clip import Clip
     from gair_search.gallery import Gallery
+    from gair_search.generator import Generator
 
 N_NEGATIVES = 64
 MIN_NEGATIVES = 4
@@ -89,6 +95,58 @@ def from_pixels(
         clip.encode_images(np.stack(images[i : i + batch_size])) for i in range(0, len(images), batch_size)
     ]
     return np.concatenate(parts) if parts else np.empty((0, clip.spec.embed_dim), np.float32)
+
+
+def find_negatives(
+    source: str | os.PathLike[str] | None,
+    parent: str,
+    plain: NDArray[np.float32],
+    concept: NDArray[np.float32],
+    *,
+    clip: "Clip",
+    gallery: "Gallery",
+    generator: "Generator | None",
+    without: Sequence[Path] = (),
+) -> NDArray[np.float32]:
+    """Features `[K, embed_dim]` of negative images from where the user says, else from where they are.
+
+    Args:
+        source: `gallery`, `generated`, or a folder of images; None takes the gallery's, and where these are too
+            few, generated ones if there is a generator.
+        parent: as text, "dress".
+        plain: text features of 'image of a c', `[embed_dim]`.
+        concept, without: as for `from_gallery`.
+        clip: the model.
+        gallery: may be empty, or not be there.
+        generator: needed for `generated`.
+
+    Raises:
+        ConceptError: too few, or no such folder.
+        GalleryError, EmbedderMismatchError: of a gallery that is to be used.
+        GeneratorError, ModelError: as `Generator.sample`.
+    """
+    if source in (None, "gallery"):
+        found = np.empty((0, clip.spec.embed_dim), np.float32)
+        if source or gallery.embedder:
+            gallery.require(clip.embedder_id)
+            found = from_gallery(gallery, plain, concept, without=without)
+        if source or generator is None or len(found) >= MIN_NEGATIVES:
+            return require(found, f"the gallery at {gallery.name}")
+    if source in (None, "generated"):
+        assert generator is not None
+        return require(from_pixels(parent_images(parent, clip, generator), clip), "the generator")
+    images, _ = load_images(image_files([Path(source)]))
+    return require(from_pixels([clip.preprocessing.pixels(image) for image in images], clip), str(source))
+
+
+def parent_images(parent: str, clip: "Clip", generator: "Generator", n: int = 16) -> list[NDArray[np.uint8]]:
+    """Images drawn from 'image of a c' (section 4.2), preprocessed; the seeds are always the same."""
+    tower = clip.text_tower
+    slot = Slot.template(tower, CLASSIFICATION, parent)
+    with torch.inference_mode():
+        conditioning = slot.encode(tower, slot.before[:0], full_context=True).conditioning
+    drawn = generator.sample(conditioning.expand(n, -1, -1), range(n))
+    return [clip.preprocessing.pixels(Image.fromarray(image)) for image in drawn.cpu().numpy()]
 
 
 def require(negatives: NDArray[np.float32], where: str) -> NDArray[np.float32]:

@@ -1,13 +1,13 @@
 """The custom tokens of a user: a folder of safetensors files."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from gair_search import paths
 from gair_search.errors import ConceptError
-from gair_search.tokens.custom_token import CustomToken
+from gair_search.tokens.custom_token import CustomToken, require_name
 
 
 class TokenStore:
@@ -72,6 +72,10 @@ class TokenStore:
             "gair concepts import FILE brings one in; write \\* for the character"
         )
 
+    def lookup(self, active: str | None = None) -> Callable[[str], CustomToken]:
+        """What a compiler finds tokens with: by name, and `*` as `active(active)`."""
+        return lambda name: self.active(active) if name == "*" else self.get(name)
+
     def use(self, name: str) -> None:
         """Make a concept the active one, which `*` stands for.
 
@@ -105,6 +109,12 @@ class TokenStore:
             raise ConceptError(
                 f"there is a concept <{name}>; choose another --name, or replace it with --force"
             )
+
+    def require_storable(self, name: str, overwrite: bool) -> None:
+        """Raise ConceptError where `save` would refuse a token of this name, or no token can have it."""
+        require_name(name)
+        if not overwrite:
+            self.require_free(name)
 
     def remove(self, *names: str) -> None:
         """Forget concepts, damaged or not; none of them where one is unknown.

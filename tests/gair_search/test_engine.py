@@ -33,7 +33,7 @@ def engine(tmp_path: Path, photos: Path) -> Engine:
 
 def test_an_image_finds_itself_first_and_similar_leaves_it_out(engine: Engine, photos: Path) -> None:
     path = photos / "002.jpg"
-    found = engine.gallery.search(engine._image_features(path), 1)[0]
+    found = engine.gallery.search(engine.clip.encode_files([path])[0], 1)[0]
     assert (found.path, round(found.score, 4)) == (str(path), 1.0)
     hits = engine.similar(path, 3)
     assert str(path) not in [hit.path for hit in hits]

@@ -38,6 +38,7 @@ from gair_search.gair import (
 )
 from gair_search.gallery import GalleryOptions
 from gair_search.generator import Generator, Sampling
+from gair_search.image import load_pixels
 from gair_search.image_cache import Drawn, ImageCache
 from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.facts import METHOD, PROMPT_TUNING
@@ -456,9 +457,9 @@ def test_concept_images_can_be_given(engine: Engine, tiny: Clip, tmp_path: Path)
     engine.tokens.save(tiny_token(tiny, "bare", concept_features=""))
     photos = make_photos(tmp_path / "photos", 2)
     seen = engine.gair("a <bare> dress", replace(QUICK, w=0.5, concept_images=tuple(photos)))
-    features = [engine._image_features(path) for path in photos]
+    pixels = np.stack([load_pixels(path, tiny.preprocessing) for path in photos])
     assert seen.concept_features is not None
-    assert np.allclose(seen.concept_features, np.mean(features, axis=0), atol=1e-6)
+    assert np.allclose(seen.concept_features, tiny.encode_images(pixels).mean(axis=0), atol=1e-6)
 
 
 def test_prompt_tuned_tokens_come_with_a_warning(engine: Engine, tiny: Clip) -> None:
@@ -489,7 +490,7 @@ def test_prompts_without_a_concept_are_drawn_as_they_are(
     (one,) = seen.candidates
     assert (seen.concept, one.score, one.images.shape) == (None, None, (2, 16, 16, 3))
     assert "drawn as it is, without scores: GAIR mixes a concept" in seen.warnings[0]
-    told = prompt_conditioning("a red (dress:1.5)", tiny, engine._lookup(None)).expand(2, -1, -1)
+    told = prompt_conditioning("a red (dress:1.5)", tiny, engine.tokens.lookup()).expand(2, -1, -1)
     assert np.array_equal(one.images, generator.sample(told, [2, 3], QUICK.sampling).numpy())
     with pytest.raises(ConceptError, match="without a concept"):
         engine.rerank([], seen)

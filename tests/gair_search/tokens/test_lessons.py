@@ -10,7 +10,7 @@ import torch
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image, ImageOps
 from support.generator import tiny_model
-from support.photos import make_photos, picture
+from support.photos import picture
 
 from gair_search.clip import Clip
 from gair_search.errors import ConceptError, ModelError
@@ -62,37 +62,37 @@ def test_views_are_square_and_seeded():
     assert lessons.views(picture(0), 0) == []
 
 
-def test_image_files_of_folders_and_names(tmp_path: Path):
-    inside = make_photos(tmp_path / "dress", 3)
-    (tmp_path / "dress" / "notes.txt").touch()
-    (tmp_path / "dress" / "X.PNG").touch()
-    odd = tmp_path / "odd.name"
-    odd.touch()
-    assert lessons.image_files([odd, tmp_path / "dress"]) == [odd, *inside, tmp_path / "dress" / "X.PNG"]
-    with pytest.raises(ConceptError, match="gone is not there"):
-        lessons.image_files([tmp_path / "gone"])
-
-
-def test_photos_that_can_t_be_read_are_told(tmp_path: Path):
-    good, bad, gone = make_photos(tmp_path, 1)[0], tmp_path / "bad.jpg", tmp_path / "gone.jpg"
-    bad.write_bytes(b"\xff\xd8 no more")
-    images, skipped = lessons.load_images([bad, good, gone])
-    assert [image.mode for image in images] == ["RGB"]
-    assert [path for path, _ in skipped] == [bad, gone]
-    assert all(reason for _, reason in skipped)
-
-
 def test_settings_are_the_model_s_own_else_the_paper_s(folder: Path, tmp_path: Path):
     spec = resolve(f"local-dir:{folder}")
     assert lessons.settings_for(spec) == PAPER
     own = replace(spec, architecture=f"local-dir:{tmp_path}")
     (tmp_path / "learning.json").write_text('{"n_vectors": 3, "steps": 70}')
     assert lessons.settings_for(own) == replace(PAPER, n_vectors=3, steps=70)
+    assert lessons.settings_for(own, changes={"steps": 9}) == replace(PAPER, n_vectors=3, steps=9)
+    assert lessons.settings_for(own, paper=True) == PAPER
     for text in ("{", '{"stepz": 70}', "[1]"):
         (tmp_path / "learning.json").write_text(text)
         with pytest.raises(ModelError, match="no file of learning settings"):
             lessons.settings_for(own)
     assert lessons.settings_for(replace(spec, architecture="ViT-B-32")) == PAPER
+
+
+def test_the_method_is_joint_where_there_is_a_generator(generator: Generator):
+    def load() -> Generator:
+        return generator
+
+    def fail() -> Generator:
+        raise ModelError("it has no generator")
+
+    for method in ("joint", "textual inversion"):
+        assert lessons.choose_method(method, load, False) == (method, generator)
+        with pytest.raises(ModelError, match="no generator"):
+            lessons.choose_method(method, fail, False)
+    assert lessons.choose_method(None, load, False) == ("joint", generator)
+    assert lessons.choose_method(None, fail, False) == ("prompt tuning", None)
+    assert lessons.choose_method("prompt tuning", fail, True) == ("prompt tuning", None)
+    with pytest.raises(ModelError, match="no generator"):
+        lessons.choose_method(None, fail, True)
 
 
 def test_latents_are_the_vae_s_mode_scaled_photos_then_mirrored(generator: Generator):

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.photos import picture
+from support.photos import make_photos, picture
 from support.points import EMBEDDER, point
 
 from gair_search.clip import Clip
-from gair_search.errors import ConceptError
+from gair_search.errors import ConceptError, GalleryError
 from gair_search.gallery.edge import EdgeGallery
 from gair_search.tokens.negatives import (
     MIN_NEGATIVES,
+    find_negatives,
     from_gallery,
     from_pixels,
     likeness,
@@ -79,3 +80,28 @@ def test_too_few_are_refused():
         ConceptError, match=f"the folder gives {MIN_NEGATIVES - 1} negative images.*--negatives"
     ):
         require(enough[1:], "the folder")
+
+
+def test_negatives_come_from_where_the_user_says_else_from_the_gallery(clip: Clip, tmp_path: Path):
+    files = make_photos(tmp_path / "others", MIN_NEGATIVES)
+    features = clip.encode_files(files)
+    gallery = EdgeGallery(tmp_path / "gallery")
+    plain, concept = features[0], np.stack([-features.mean(0)] * 2) / np.linalg.norm(features.mean(0))
+
+    def found(source: str | Path | None, without: list[Path]) -> NDArray[np.float32]:
+        return find_negatives(
+            source, "dress", plain, concept, clip=clip, gallery=gallery, generator=None, without=without
+        )
+
+    assert np.allclose(found(tmp_path / "others", files), features, atol=1e-5)
+    with pytest.raises(ConceptError, match="gives 0 negative images"):
+        found(None, [])
+    with pytest.raises(GalleryError, match="no gallery"):
+        found("gallery", [])
+    gallery.ensure(clip.embedder_id)
+    gallery.upsert([point(i, row.tolist(), path=str(files[i])) for i, row in enumerate(features)])
+    for source in (None, "gallery"):
+        assert sorted(map(tuple, found(source, []).round(4))) == sorted(map(tuple, features.round(4)))
+        with pytest.raises(ConceptError, match=f"gives {MIN_NEGATIVES - 1} negative images"):
+            found(source, files[:1])
+    gallery.close()
