@@ -4,7 +4,15 @@ import torch
 from numpy.typing import NDArray
 
 from gair_search.clip import Clip
-from gair_search.compiler import combine, compile_prompt, encode, query_vector
+from gair_search.compiler import (
+    combine,
+    compile_prompt,
+    encode,
+    plain_query,
+    query_vector,
+    split_factor,
+    summed,
+)
 from gair_search.errors import ConceptError, PromptError
 from gair_search.tokens.custom_token import CustomToken
 
@@ -109,3 +117,35 @@ def test_combine_is_the_normalised_weighted_sum() -> None:
     assert combine([(1, x), (-1, y)], "p").tolist() == pytest.approx([0.5**0.5, -(0.5**0.5)])
     with pytest.raises(PromptError, match="cancel"):
         combine([(1, x), (-1, x)], "p")
+
+
+@pytest.mark.parametrize(
+    ("term", "expected"),
+    [
+        ("a beach", (1.0, "a beach")),
+        ("2.0:a beach", (2.0, "a beach")),
+        (" +.5 : a beach", (0.5, "a beach")),
+        ("0:x", (0.0, "x")),
+        ("ratio 2:1", (1.0, "ratio 2:1")),
+        ("2:", (1.0, "2:")),
+        ("1e3:x", (1.0, "1e3:x")),
+    ],
+)
+def test_a_number_in_front_is_a_factor(term: str, expected: tuple[float, str]) -> None:
+    assert split_factor(term) == expected
+    with pytest.raises(PromptError, match="use --minus") as caught:
+        split_factor(" -1:y")
+    assert caught.value.position == 1
+
+
+def test_whole_queries_are_added_by_their_factors(clip: Clip) -> None:
+    dog = plain_query("a dog", clip, nobody)
+    assert dog.terms == ((1.0, "a dog"),)
+    assert summed(dog, (), (), clip, nobody) is dog
+    mixed = summed(dog, ["2:a cat"], ["grass", "0.5:a dog"], clip, nobody)
+    total = 0.5 * dog.vector + 2 * vector(clip, "a cat") - vector(clip, "grass")
+    assert np.allclose(mixed.vector, total / np.linalg.norm(total), atol=1e-6)
+    assert mixed.terms == ((1.0, "a dog"), (2.0, "a cat"), (-1.0, "grass"), (-0.5, "a dog"))
+    assert (mixed.prompt, mixed.tokens, mixed.w) == (dog.prompt, dog.tokens, None)
+    with pytest.raises(PromptError, match="cancel each other out"):
+        summed(dog, (), ["a dog"], clip, nobody)

@@ -82,3 +82,25 @@ def test_a_taken_name_and_a_place_that_cannot_be_written(tmp_path: Path) -> None
     with pytest.raises(ConceptError, match="can't be written"):
         TokenStore(tmp_path / "file").save(token("a"))
     assert [path.name for path in store.folder.iterdir()] == ["a.safetensors"]
+
+
+def test_a_lookup_knows_names_and_the_star() -> None:
+    store = TokenStore()
+    for name in "ab":
+        store.save(token(name))
+    store.use("b")
+    assert [store.lookup()(name).name for name in ("a", "*")] == ["a", "b"]
+    assert [store.lookup("a")(name).name for name in ("b", "*")] == ["b", "a"]
+    with pytest.raises(ConceptError, match="unknown concept"):
+        store.lookup()("c")
+
+
+def test_names_that_nothing_can_be_stored_under() -> None:
+    store = TokenStore()
+    store.save(token("a"))
+    store.require_storable("b", overwrite=False)
+    store.require_storable("a", overwrite=True)
+    with pytest.raises(ConceptError, match="there is a concept <a>"):
+        store.require_storable("a", overwrite=False)
+    with pytest.raises(ConceptError, match="is no name"):
+        store.require_storable("no name", overwrite=True)
