@@ -217,7 +217,7 @@ def split_factor(term: str) -> tuple[float, str]:
 def _features(what: str, clip: Clip, lookup: Lookup) -> NDArray[np.float32]:
     """Features `[embed_dim]` of a text, or of an image where `what` is the path of one."""
     if Path(what).suffix.lower() in SUFFIXES:
-        (features,) = clip.encode_files([what])
+        features: NDArray[np.float32] = clip.encode_files([what])[0]
         return features
     return query_vector(what, clip, lookup)[0]
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from gair_search import models
 from gair_search.errors import ConceptError, GairError, ModelError
 from gair_search.gallery import Gallery, GalleryOptions, Hit, Where, open_gallery, parse_where

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gair_search import models
+from gair_search import checksums
 from gair_search.clip import Clip, TextTower
 from gair_search.errors import GeneratorError
 from gair_search.pipeline import check_parts, generator_parts
@@ -443,7 +443,7 @@ def _variant(folder: Path) -> dict[str, Any]:
 def _identity(folder: Path) -> str:
     """16 hex digits that change with any file of a generator's parts."""
     files = sorted(path for part in _PARTS for path in (folder / part).iterdir() if path.is_file())
-    facts = [[path.relative_to(folder).as_posix(), models.file_hash(path)] for path in files]
+    facts = [[path.relative_to(folder).as_posix(), checksums.file_hash(path)] for path in files]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 

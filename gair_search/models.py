@@ -7,15 +7,13 @@ import difflib
 import hashlib
 import json
 import os
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
-from gair_search import paths
+from gair_search import checksums
 from gair_search.errors import ModelError
 from gair_search.image import Preprocessing
 
@@ -34,10 +32,6 @@ RECOMMENDED = (
 )
 """Good models to pull, for `gair models`."""
 
-CHECKSUMS = "SHA256SUMS"
-"""A file that a model folder may hold: the SHA-256 of its weights, as `sha256sum` writes it."""
-
-_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt")
 _WEIGHT_FILES = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
@@ -127,7 +121,11 @@ class ModelSpec:
             architecture += "-quickgelu"  # open_clip lists some weights under both names
         preprocessing = json.dumps(asdict(self.preprocessing), sort_keys=True).encode()
         return EmbedderId(
-            self.name, architecture, file_hash(self.weights)[:16], _digest(preprocessing, 8), self.embed_dim
+            self.name,
+            architecture,
+            checksums.file_hash(self.weights)[:16],
+            _digest(preprocessing, 8),
+            self.embed_dim,
         )
 
 
@@ -210,115 +208,14 @@ def listed(every_tag: bool = False) -> Iterator[Listed]:
             yield Listed(name, "can be pulled", False)
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file as hex. Remembered under `GAIR_HOME` by path, size and time of change."""
-    real = path.resolve()
-    stat = real.stat()
-    return _file_hash(str(real), stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _file_hash(path: str, size: int, mtime_ns: int) -> str:
-    key = f"{path}|{size}|{mtime_ns}"
-    memory = paths.home() / "cache" / "weights.json"
-    try:
-        known: dict[str, str] = json.loads(memory.read_text("utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    if key not in known:
-        known[key] = _read_hash(path, size, mtime_ns)
-        paths.write_atomically(memory, json.dumps(known, indent=1).encode(), required=False)
-    return known[key]
-
-
-def read_hash(path: Path) -> str:
-    """SHA-256 of a file as hex, which this process has read itself: what `file_hash` remembers may be old.
-
-    Damage that leaves size and time alone shows here alone. A file is read once a process, and again where
-    its size or time of change have moved. Raises OSError.
-    """
-    real = path.resolve()
-    stat = real.stat()
-    return _read_hash(str(real), stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _read_hash(path: str, size: int, mtime_ns: int) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def verify_weights(spec: ModelSpec) -> None:
-    """Check a model's weights against its folder's `SHA256SUMS`, where there is one; see `verify`.
+    """Check a model's weights against its folder's `SHA256SUMS`, where there is one; see `checksums.verify`.
 
     Raises:
         ModelError: they are damaged.
     """
     if spec.folder is not None:
-        verify(spec.folder, [spec.weights])
-
-
-def verify(folder: Path, files: Iterable[Path]) -> None:
-    """Check files of a model folder against its `SHA256SUMS`, before they are loaded.
-
-    Files that the list doesn't name pass, as all do without a list.
-
-    Args:
-        folder: the model folder.
-        files: files in it or in its sub-folders.
-
-    Raises:
-        ModelError: a file is not what the list says, or the list can't be read.
-    """
-    expected = _checksums(folder)
-    for file in files:
-        wanted = expected.get(file.relative_to(folder).as_posix())
-        if wanted is None:
-            continue
-        try:
-            actual = read_hash(file)
-        except OSError as error:
-            raise ModelError(f"{file} can't be read: {error.strerror or error}") from error
-        if actual != wanted:
-            raise ModelError(
-                f"{file} is damaged: its SHA-256 is {actual[:12]}..., and {CHECKSUMS} says {wanted[:12]}... "
-                f"Fetch the model again; {BUNDLED} comes with: pip install --force-reinstall gair-search"
-            )
-
-
-def write_checksums(folder: Path) -> Path:
-    """Write a model folder's `SHA256SUMS`: all weights files in it and below. `sha256sum -c` reads it, too.
-
-    Returns:
-        the written file.
-
-    Raises:
-        OSError: it can't be written.
-    """
-    files = sorted(path for path in folder.rglob("*") if path.suffix in _WEIGHT_SUFFIXES and path.is_file())
-    lines = [f"{read_hash(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
-    paths.write_atomically(folder / CHECKSUMS, "".join(lines).encode())
-    return folder / CHECKSUMS
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    """A folder's `SHA256SUMS`: relative path -> hash as lower-case hex; empty where there is none."""
-    path = folder / CHECKSUMS
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} can't be read: {error}") from error
-    found: dict[str, str] = {}
-    for line in filter(str.strip, lines):
-        match = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)
-        if match is None:
-            raise ModelError(
-                f"{path} can't be read; expected lines of a SHA-256 and a path, found: {line[:80]}"
-            )
-        found[PurePosixPath(match[2]).as_posix()] = match[1].lower()
-    return found
+        checksums.verify(spec.folder, [spec.weights])
 
 
 def _digest(data: bytes, digits: int) -> str:
@@ -462,7 +359,7 @@ def _pull_repository(repo: str) -> Path:
     weights = next((file for file in _WEIGHT_FILES if file in files), None)
     if weights is None:
         raise ModelError(f"hf-hub:{repo} has no weights; expected one of {', '.join(_WEIGHT_FILES)}")
-    wanted = ["*.json", "*.txt", "*.model", weights, "generator/*", CHECKSUMS]
+    wanted = ["*.json", "*.txt", "*.model", weights, "generator/*", checksums.CHECKSUMS]
     folder = snapshot_download(repo, allow_patterns=wanted)
     return Path(folder) / weights
 

@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gair_search import models, paths
+from gair_search import checksums, models, paths
 from gair_search.errors import ModelError
 from gair_search.models import ModelSpec
 
@@ -131,7 +131,7 @@ def assemble(parts: Path, tower: "TextTower", target: Path, link: bool = True) -
             _write_json(folder / _INDEX, index)
             write_text_encoder(folder / "text_encoder", tower)
             write_tokenizer(folder / "tokenizer", tower.n_ctx)
-            models.write_checksums(folder)
+            checksums.write_checksums(folder)
     except OSError as error:
         if _holds(target, parts):  # another process was quicker
             return target
@@ -229,14 +229,14 @@ def generator_parts(spec: ModelSpec) -> Path:
         where = f"no {GENERATOR}/ in {spec.folder}" if spec.folder else "its weights are a single file"
         advice = f"; a model that comes with one: {models.BUNDLED}" if spec.name != models.BUNDLED else ""
         raise ModelError(f"{spec.name} has no generator ({where}){advice}")
-    models.verify(spec.folder, [spec.weights, *parts.rglob("*.safetensors")])
+    checksums.verify(spec.folder, [spec.weights, *parts.rglob("*.safetensors")])
     return parts
 
 
 def _intact(target: Path) -> bool:
     """Whether an assembled folder is there, and its weights are those that were written."""
     try:
-        models.verify(target, target.rglob("*.safetensors"))
+        checksums.verify(target, target.rglob("*.safetensors"))
     except ModelError:
         return False
     return (target / _INDEX).is_file()
@@ -244,8 +244,8 @@ def _intact(target: Path) -> bool:
 
 def _identity(spec: ModelSpec, parts: Path) -> str:
     """16 hex digits that change with any file of a generator, and with the CLIP's weights and config."""
-    facts = [_FORMAT, spec.config, spec.quick_gelu, models.read_hash(spec.weights)]
-    facts += [[file.relative_to(parts).as_posix(), models.read_hash(file)] for file in _files(parts)]
+    facts = [_FORMAT, spec.config, spec.quick_gelu, checksums.read_hash(spec.weights)]
+    facts += [[file.relative_to(parts).as_posix(), checksums.read_hash(file)] for file in _files(parts)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -383,7 +383,8 @@ def _holds(target: Path, parts: Path) -> bool:
     ]
     pairs = [(file, target / file.relative_to(parts)) for file in _files(parts)]
     return all(file.is_file() for file in own) and all(
-        theirs.is_file() and (theirs.samefile(ours) or models.read_hash(theirs) == models.read_hash(ours))
+        theirs.is_file()
+        and (theirs.samefile(ours) or checksums.read_hash(theirs) == checksums.read_hash(ours))
         for ours, theirs in pairs
         if ours != parts / _INDEX  # which names the added parts in `target`
     )

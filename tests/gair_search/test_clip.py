@@ -11,7 +11,7 @@ from support.photos import picture
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-from gair_search import models
+from gair_search import checksums, models
 from gair_search.clip import Clip, TextTower
 from gair_search.errors import ModelError, PromptError
 from gair_search.reweighting import causal_mask, reweighted_mask
@@ -264,7 +264,7 @@ def test_damaged_weights_are_a_model_error(tmp_path: Path) -> None:
 def test_weights_that_differ_from_their_checksum_are_not_loaded(tmp_path: Path) -> None:
     name = small_model(tmp_path / "m", {})
     weights = tmp_path / "m" / "open_clip_model.safetensors"
-    models.write_checksums(tmp_path / "m")
+    checksums.write_checksums(tmp_path / "m")
     Clip(models.resolve(name), "cpu").encode_plain("x")
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # still a file that loads

@@ -1,9 +1,6 @@
-import hashlib
 import json
-import os
 import shutil
 import socket
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -40,64 +37,6 @@ def test_embedder_ids_tell_weights_and_preprocessing_apart(tmp_path: Path) -> No
         file.write(b"x")
     assert models.resolve(f"local-dir:{copy}").embedder_id.weights != changed.weights
     assert EmbedderId.from_metadata(json.loads(json.dumps(changed.to_metadata()))) == changed
-
-
-def test_file_hashes_are_remembered_by_size_and_time(home: Path, tmp_path: Path) -> None:
-    file = tmp_path / "w"
-    file.write_bytes(b"abc")
-    assert models.file_hash(file) == hashlib.sha256(b"abc").hexdigest()
-    assert len(json.loads((home / "cache" / "weights.json").read_text())) == 1
-    file.write_bytes(b"abcd")
-    assert models.file_hash(file) == hashlib.sha256(b"abcd").hexdigest()
-
-
-def test_the_bundled_model_carries_its_checksums() -> None:
-    folder = models.resolve("gair-mini").folder
-    assert folder is not None
-    lines = (folder / "SHA256SUMS").read_text().splitlines()
-    named = {line.split("  ")[1] for line in lines}
-    assert named == {path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors")}
-    models.verify(folder, [folder / name for name in named])
-
-
-def test_checksums_are_coreutils_own(tmp_path: Path) -> None:
-    (tmp_path / "sub folder").mkdir()
-    (tmp_path / "w.safetensors").write_bytes(b"abc")
-    (tmp_path / "sub folder" / "v.bin").write_bytes(b"def")
-    (tmp_path / "README.md").write_bytes(b"no weights")
-    written = models.write_checksums(tmp_path)
-    assert [line[66:] for line in written.read_text().splitlines()] == ["sub folder/v.bin", "w.safetensors"]
-    if shutil.which("sha256sum"):
-        subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=tmp_path, check=True)
-    models.verify(tmp_path, tmp_path.rglob("*"))
-    written.write_text("\n" + written.read_text().upper().replace("  W.SAFETENSORS", " *./w.safetensors"))
-    models.verify(tmp_path, [tmp_path / "w.safetensors"])
-    (tmp_path / "w.safetensors").write_bytes(b"xyz!")
-    with pytest.raises(ModelError) as caught:
-        models.verify(tmp_path, [tmp_path / "w.safetensors"])
-    said = str(caught.value)
-    assert f"{tmp_path}/w.safetensors is damaged" in said
-    assert hashlib.sha256(b"abc").hexdigest()[:12] in said
-    assert hashlib.sha256(b"xyz!").hexdigest()[:12] in said
-    assert "Fetch the model again" in said
-    written.write_text("hello")
-    with pytest.raises(ModelError, match="can't be read; expected lines"):
-        models.verify(tmp_path, [])
-
-
-def test_what_is_remembered_of_weights_hides_no_damage(home: Path, tmp_path: Path) -> None:
-    """A file that rots keeps its size and time; what `file_hash` remembers of it is then wrong."""
-    weights = tmp_path / "w.safetensors"
-    weights.write_bytes(b"abc")
-    models.write_checksums(tmp_path)
-    before = weights.stat()
-    models.file_hash(weights)
-    weights.write_bytes(b"abd")
-    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
-    models._read_hash.cache_clear()  # as in the next process
-    models._file_hash.cache_clear()
-    with pytest.raises(ModelError, match="damaged"):
-        models.verify(tmp_path, [weights])
 
 
 def test_openai_weights_mean_quickgelu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

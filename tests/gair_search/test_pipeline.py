@@ -13,7 +13,7 @@ from support.generator import TINY_WIDTH, tiny_model
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from gair_search import models, pipeline
+from gair_search import checksums, models, pipeline
 from gair_search.clip import Clip, TextTower
 from gair_search.errors import ModelError
 
@@ -327,7 +327,7 @@ def test_a_single_checkpoint_has_no_generator(tmp_path: Path) -> None:
 )
 def test_damaged_weights_are_refused_by_their_checksum(model: Path, tmp_path: Path, file: str) -> None:
     copy = shutil.copytree(model, tmp_path / "copy")
-    models.write_checksums(copy)
+    checksums.write_checksums(copy)
     spec = models.resolve(f"local-dir:{copy}")
     pipeline.pipeline_folder(spec)
     content = (copy / file).read_bytes()

@@ -9,7 +9,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from gair_search import models
+from gair_search import checksums, models
 from gair_search.clip import Clip
 from gair_search.generator import Generator, Sampling
 from gair_search.pipeline import pipeline_folder
@@ -91,7 +91,7 @@ def test_it_is_small_and_its_weights_are_named() -> None:
     assert folder is not None
     weights = list(folder.rglob("*.safetensors"))
     assert sum(path.stat().st_size for path in weights) < 60e6
-    named = {line.split("  ")[1] for line in (folder / models.CHECKSUMS).read_text().splitlines()}
+    named = {line.split("  ")[1] for line in (folder / checksums.CHECKSUMS).read_text().splitlines()}
     assert named == {path.relative_to(folder).as_posix() for path in weights}
 
 
