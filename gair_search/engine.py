@@ -468,10 +468,8 @@ class Engine:
         conditions = _conditions(k, where)
         self.check()
         path = Path(os.path.abspath(image))  # noqa: PTH100 - links are kept, as the indexer keeps them
-        pixels = load_pixels(
-            path, self.spec.preprocessing
-        )  # an unreadable one is told before torch is imported
-        (features,) = self.clip.encode_images(pixels[None])
+        pixels = load_pixels(path, self.spec.preprocessing)  # told before torch is imported
+        features = self.clip.encode_images(np.stack([pixels]))[0]
         hits = self.gallery.search(features, k + 1, conditions, min_score)
         others = [hit for hit in hits if os.path.realpath(hit.path) != os.path.realpath(path)][:k]
         return [Hit(rank, h.score, h.path, h.id, h.payload) for rank, h in enumerate(others, start=1)]
