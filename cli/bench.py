@@ -1,12 +1,11 @@
 """`gair bench`: the papers' tables, one command each."""
 
-import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from gair_search.cli import common
+from gair_search.cli.common import counting as _progress
 
 from gair_search.errors import GairError
 
@@ -445,19 +444,6 @@ def _clip(model: str | None, device: str | None, start_fraction: float | None = 
     spec = resolve(model or os.environ.get("GAIR_MODEL") or default_model())
     typer.secho(f"model: {spec.name}", fg="bright_black", err=True)
     return Clip(spec, device, start_fraction)
-
-
-@contextlib.contextmanager
-def _progress(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _finish(report: "Report", out: Path | None, save_run: Path | None, as_json: bool) -> None:
