@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from gair_search.clip import Clip
-from gair_search.errors import ConceptError, ImageError, ModelError
+from gair_search.errors import ConceptError, ImageError
 from gair_search.image import SUFFIXES, decode
-from gair_search.models import ModelSpec
+from gair_search.models import ModelSpec, own_settings
 from gair_search.tokens import attributes, facts, negatives
 from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.learn import (
@@ -60,18 +60,8 @@ class Lesson:
 
 
 def settings_for(spec: ModelSpec) -> Settings:
-    """The settings in a model's own folder, else the paper's.
-
-    Raises:
-        ModelError: the folder's file can't be read.
-    """
-    path = spec.folder / LEARNING if spec.folder else None
-    if path is None or not path.exists():
-        return PAPER
-    try:
-        return replace(PAPER, **json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"{path} is no file of learning settings: {error}") from error
+    """The settings in a model's own folder, else the paper's. Raises ModelError as `own_settings`."""
+    return own_settings(spec, LEARNING, PAPER)
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:

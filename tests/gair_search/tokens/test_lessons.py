@@ -88,11 +88,17 @@ def test_settings_are_the_model_s_own_else_the_paper_s(folder: Path, tmp_path: P
     own = replace(spec, architecture=f"local-dir:{tmp_path}")
     (tmp_path / "learning.json").write_text('{"n_vectors": 3, "steps": 70}')
     assert lessons.settings_for(own) == replace(PAPER, n_vectors=3, steps=70)
-    for text in ("{", '{"stepz": 70}', "[1]"):
+    for text in ("{", '{"stepz": 70}', "[1]", '{"steps": "many"}', '{"steps": 7.5}', '{"steps": true}'):
         (tmp_path / "learning.json").write_text(text)
         with pytest.raises(ModelError, match="no file of learning settings"):
             lessons.settings_for(own)
+    (tmp_path / "learning.json").write_text('{"rank": "all"}')
+    with pytest.raises(ModelError, match='rank is "all", expected int or null'):
+        lessons.settings_for(own)
+    (tmp_path / "learning.json").write_text('{"rank": null, "scale": 20, "projection": false}')
+    assert lessons.settings_for(own) == replace(PAPER, scale=20.0, projection=False)
     assert lessons.settings_for(replace(spec, architecture="ViT-B-32")) == PAPER
+    assert lessons.settings_for(resolve("gair-mini")).steps == 300  # they ship with it
 
 
 def test_latents_are_the_vae_s_mode_scaled_photos_then_mirrored(generator: Generator):
