@@ -59,6 +59,8 @@ def test_list_shows_what_there_is_and_marks_the_active_one(
     TokenStore().path("broken").write_bytes(b"nonsense")
     code, out, _ = gair("concepts", "use", "my-dress")
     assert (code, out) == (0, "* now stands for <my-dress>\n")
+    assert "concepts  <b>, <broken>, <my-dress> (active)\n" in gair("status", "--model", "gair-mini")[1]
+    assert json.loads(gair("status", "--model", "gair-mini", "--json")[1])["active"] == "my-dress"
     code, out, err = gair("concepts", "list")
     rows = [line.split() for line in out.splitlines()]
     assert rows[0] == ["name", "vectors", "parent", "model", "made"]
