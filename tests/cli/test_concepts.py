@@ -119,7 +119,16 @@ def test_show_as_a_page(gair: Gair, stored: Callable[..., CustomToken], clip: Cl
         shown, shade = label.replace("<", "&lt;").replace(">", "&gt;"), min(max(cosines[i, 3], 0) / 0.4, 1)
         assert f'--shade: {shade:.2f}" title="{shown}, &lt;my-dress&gt;: {cosines[i, 3]:.3f}"' in html
     assert '<polyline points="0.0,0.0 300.0,140.0 600.0,93.3 "/>' in html
-    assert '<circle cx="300.0" cy="140" r="5"/>' in html
+    assert '<circle cx="300.0" cy="140.0" r="5"/>' in html  # the lowest
+    losses["step"] = "15"  # learned with others: the last step's
+    TokenStore().save(replace(plain, facts={**plain.facts, **known, **losses}))
+    assert gair("concepts", "show", "my-dress", "--html", page)[0] == 0
+    assert '<circle cx="600.0" cy="93.3" r="5"/>' in page.read_text()
+    losses["step"] = "stopped after 10"
+    TokenStore().save(replace(plain, facts={**plain.facts, **known, **losses}))
+    assert gair("concepts", "show", "my-dress", "--html", page)[0] == 0
+    assert "<polyline" in page.read_text()
+    assert "<circle" not in page.read_text()
     assert (
         json.loads(gair("concepts", "show", "my-dress", "--json")[1])["nearest_words"][0][0]["word"] in html
     )

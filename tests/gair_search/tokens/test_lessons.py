@@ -241,6 +241,10 @@ def test_several_together_with_a_generator(tiny: Clip, generator: Generator):
         assert np.allclose(facts.concept_features(token), tiny.encode_images(pixels).mean(axis=0), atol=1e-5)
         assert (token.facts["method"], token.facts["n_images"]) == ("joint", str(len(own)))
         assert json.loads(token.facts["settings"]) == asdict(settings)
+        assert [step for step, _ in facts.held_out(token)] == [2, 4]
+        assert token.facts["step"] == "4"
+    again = lessons.learn_together(concepts, tiny, settings=settings, generator=generator)
+    assert again.tokens[0].facts["held_out"] == token.facts["held_out"]
     for short, said in (({"a": concepts["a"]}, "1 concept"), ({**concepts, "c": []}, "<c>: no photo")):
         with pytest.raises(ConceptError, match=said):
             lessons.learn_together(short, tiny, settings=settings, generator=generator)
