@@ -249,7 +249,7 @@ def learned_update(study: Study) -> Tensor:
     draws = np.random.default_rng(study.seed)
     drawn = np.resize(draws.permutation(len(PARAPHRASES)), len(study.images))
     texts = [PARAPHRASES[i].format(f"{polar.IDENTIFIER} {study.concept.parent}") for i in drawn]
-    settings = polar.PRESETS.get(study.clip.spec.name, polar.PAPER)
+    settings = polar.settings_for(study.clip.spec)
     return polar.learn_update(
         study.clip.text_tower, texts, torch.from_numpy(study.images), settings, study.seed
     )

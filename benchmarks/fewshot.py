@@ -22,7 +22,7 @@ from gair_search.benchmarks.datasets.attributes import celeba, cub
 from gair_search.benchmarks.datasets.folders import caltech256
 from gair_search.benchmarks.datasets.labelled import ClassSet
 from gair_search.benchmarks.fewshot_methods import Shots
-from gair_search.benchmarks.harness import Progress, Report, Table, Work, new_figure
+from gair_search.benchmarks.harness import Progress, Report, Table, Work, contents, digest, new_figure
 from gair_search.benchmarks.measures import Comparison, Summary, paired_bootstrap, summary
 from gair_search.benchmarks.retrieval import own_generator
 from numpy.typing import NDArray
@@ -227,7 +227,7 @@ def fewshot(
             _ = study.features  # nobody's time
             for cut, make in study.plan.items():
                 place = drawn if cut[1] in DRAWN else keep
-                found = place.cell(f"seed{seed}/{'-'.join(map(_slug, cut))}", partial(_timed, make))
+                found = place.cell(study.cell_name(cut), partial(_timed, make))
                 classifier = facts.unpack(found["classifier"]).reshape(len(study.data.classes), -1)
                 answers.setdefault(cut, {}).update(
                     study.answered(classifier, cut, report if save_run else None)
@@ -285,6 +285,22 @@ class _Study:
         asked = sorted(self.settings.shots if self.table == "named" else self.settings.token_shots)
         return [k for k in asked if k <= self.data.most_shots] or asked[:1]
 
+    def cell_name(self, cut: Cut) -> str:
+        """Where a classifier is kept: by what its classes and the pictures that it is learned from are."""
+        k, data = cut[2], self.data
+        places = data.shots(k) if k else []
+        if self._selects:
+            places = places + data.shots(SELECTING)
+        pictures, side = data.pictures, max(self.clip.preprocessing.size)
+        learned_from = contents([pictures[place] for place in places], side) if places else []
+        key = digest([[asdict(one) for one in data.classes], learned_from])
+        return f"seed{self.seed}/{'-'.join(map(_slug, cut))}-{key}"
+
+    @property
+    def _selects(self) -> bool:
+        """Whether descriptions are selected by pictures."""
+        return self.table == "named" and len(self.data.classes) >= methods.MANY_CLASSES
+
     def shots(self, k: int) -> Shots:
         """The first k pictures of each class."""
         places = self.data.shots(k)
@@ -326,7 +342,7 @@ class _Study:
     def prompts(self) -> Callable[[str], tw.ClassPrompts]:
         """Encoded prompts by the name of the text."""
         tower, classes, seed = self.clip.text_tower, self.data.classes, self.seed
-        if len(classes) >= methods.MANY_CLASSES:
+        if self._selects:
             classes = methods.most_similar(classes, tower, self.shots(SELECTING))
         texts: dict[str, Callable[[], tw.ClassPrompts]] = {
             BASE: lambda: tw.class_prompts([c.prompts for c in classes], tower),

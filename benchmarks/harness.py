@@ -36,7 +36,7 @@ class Work:
     def __init__(self, table: str, settings: Mapping[str, Any], folder: Path | None = None) -> None:
         """`settings` are all that a cell's content depends on; `folder` is `GAIR_HOME/bench` unless given."""
         root = folder or home() / "bench"
-        self._cells = root / table / _digest(settings)
+        self._cells = root / table / digest(settings)
         self._features = root / "features"
         write_atomically(self._cells / "settings.json", _json(settings))
 
@@ -59,9 +59,7 @@ class Work:
     def features(
         self, clip: Clip, pictures: Sequence[Picture], on_progress: Callable[[int], None] | None = None
     ) -> NDArray[np.float32]:
-        """Image features `[N, embed_dim]` of pictures, kept by model and content.
-
-        What is drawn is known by its id, and by the pixels of the first picture, should drawing change.
+        """Image features `[N, embed_dim]` of pictures, kept by model and `contents`.
 
         Args:
             clip: the model.
@@ -72,9 +70,7 @@ class Work:
             ImageError: a picture can't be read.
         """
         side = max(clip.preprocessing.size)
-        sample = hashlib.sha256(pictures[0].image(side).tobytes()).hexdigest()
-        contents = [picture.content_key for picture in pictures]
-        key = _digest([clip.embedder_id.to_metadata(), sample, contents])
+        key = digest([clip.embedder_id.to_metadata(), *contents(pictures, side)])
         path = self._features / f"{key}.npy"
         if path.is_file():
             if on_progress:
@@ -92,6 +88,22 @@ class Work:
         np.save(buffer, features)
         write_atomically(path, buffer.getvalue())
         return features
+
+
+def contents(pictures: Sequence[Picture], side: int) -> list[Any]:
+    """What tells that pictures are others, as JSON values: the content keys, and the first one's pixels.
+
+    What is drawn is known by its id and content; by the pixels, should drawing change.
+
+    Args:
+        pictures: at least one.
+        side: as of `Picture.image`.
+
+    Raises:
+        ImageError: the first can't be read.
+    """
+    sample = hashlib.sha256(pictures[0].image(side).tobytes()).hexdigest()
+    return [sample, [picture.content_key for picture in pictures]]
 
 
 @dataclass(frozen=True)
@@ -205,5 +217,6 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, indent=1).encode()
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """16 hex digits that tell JSON values apart."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -18,8 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from gair_search.clip import TextTower
+from gair_search.models import ModelSpec, own_settings
 
 IDENTIFIER = "sks"
+
+POLAR = "polar.json"
+"""A file of a model's folder: the settings that suit it, found by measurement. Others take the paper's."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,10 @@ class Settings:
 PAPER = Settings()
 """As the authors' code has them for DeepFashion2 and CLIP ViT-L/14."""
 
-PRESETS = {"gair-mini": Settings(learning_rate=1e-2, regularisation=1e-4)}
-"""Model -> its own settings, found on the fashion world of seeds 100 and 101. Others take the paper's."""
+
+def settings_for(spec: ModelSpec) -> Settings:
+    """The settings in a model's own folder, else the paper's. Raises ModelError as `own_settings`."""
+    return own_settings(spec, POLAR, PAPER)
 
 
 def first_factors(width: int, rank: int, seed: int) -> Tensor:

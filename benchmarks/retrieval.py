@@ -154,7 +154,7 @@ class Settings:
             "world": dict(self.world),
             "model": clip.spec.name,
             "learning": asdict(learning),
-            "polar": asdict(polar.PRESETS.get(clip.spec.name, polar.PAPER)),
+            "polar": asdict(polar.settings_for(clip.spec)),
         }
 
 

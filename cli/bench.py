@@ -1,12 +1,11 @@
 """`gair bench`: the papers' tables, one command each."""
 
-import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from gair_search.cli import common
+from gair_search.cli.common import counting as _progress
 
 from gair_search.errors import GairError
 
@@ -44,12 +43,10 @@ SaveRun = Annotated[
     typer.Option("--save-run", metavar="FOLDER", help="Write rankings as TREC runs and qrels there."),
 ]
 
-Concepts = Annotated[
-    Literal["fashion", "dreambooth", "textual-inversion"],
-    typer.Option("--dataset", help="Made here, or a data set that you have."),
-]
-ConceptData = Annotated[
-    Path | None, typer.Option("--data", metavar="FOLDER", help="Where its concepts lie, as unpacked.")
+_DATASET = typer.Option("--dataset", help="Made here, or a data set that you have.")
+Concepts = Annotated[Literal["fashion", "dreambooth", "textual-inversion"], _DATASET]
+Data = Annotated[
+    Path | None, typer.Option("--data", metavar="FOLDER", help="Where that data set lies, as unpacked.")
 ]
 ClassData = Annotated[
     Path | None,
@@ -67,6 +64,10 @@ Parents = Annotated[
         help='Of textual-inversion, as "red_teapot=teapot,physics_mug=coffee mug".',
     ),
 ]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Concepts a seed; the others' pictures stay. [default: all]"),
+]
 Methods = Annotated[
     str | None,
     typer.Option("--methods", metavar="LIST", help='Rows, as "prompt tuning,ours". [default: all]'),
@@ -75,11 +76,18 @@ Steps = Annotated[
     int | None, typer.Option("--steps", min=1, help="Steps of learning a token. [default: the model's own]")
 ]
 Shots = Annotated[
-    int | None, typer.Option("--shots", min=1, help="Photos to learn from. [default: fashion 5, others 3]")
+    int | None,
+    typer.Option(
+        "--shots", min=1, help="Photos to learn from. [default: 5; dreambooth, textual-inversion 3]"
+    ),
 ]
 Attributes = Annotated[
     str | None,
-    typer.Option("--attributes", metavar="LIST", help="As red,old. [default: nearest to the parent]"),
+    typer.Option(
+        "--attributes",
+        metavar="LIST",
+        help="As red,old. [default: the paper's for pervl-deepfashion2, else nearest to the parent]",
+    ),
 ]
 Negatives = Annotated[
     Literal["pool", "drawn"] | None,
@@ -89,26 +97,28 @@ Negatives = Annotated[
         "[default: pool; textual-inversion drawn]",
     ),
 ]
+StartFraction = Annotated[
+    float | None,
+    typer.Option(
+        "--start-fraction",
+        min=0,
+        max=1,
+        help="Share of the text tower's blocks left alone. [default: 0.5]",
+    ),
+]
 
 
 @app.command()
 def preference(
-    dataset: Annotated[
-        Literal["fashion", "celeba", "cub"], typer.Option(help="Made here, or a data set that you have.")
-    ] = "fashion",
-    data: Annotated[
-        Path | None, typer.Option("--data", metavar="FOLDER", help="Where CelebA or CUB lies, as unpacked.")
-    ] = None,
+    dataset: Annotated[Literal["fashion", "celeba", "cub"], _DATASET] = "fashion",
+    data: Data = None,
     seeds: Seeds = "3",
     limit: Annotated[int, typer.Option(min=1, help="Combinations of three attributes a seed.")] = 20,
     five: Annotated[int, typer.Option(min=0, help="Combinations of five attributes (fashion).")] = 2,
     per_category: Annotated[
         int | None, typer.Option(min=1, help="Pictures in each category. [default: 12, CelebA 100]")
     ] = None,
-    start_fraction: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Share of the text tower's blocks left alone. [default: 0.5]"),
-    ] = None,
+    start_fraction: StartFraction = None,
     model: common.Model = None,
     device: common.Device = None,
     work: WorkFolder = None,
@@ -131,34 +141,19 @@ def preference(
 
 @app.command()
 def retrieval(
-    dataset: Annotated[
-        Literal["fashion", "dreambooth", "pervl-deepfashion2"],
-        typer.Option(help="Made here, or a data set that you have."),
-    ] = "fashion",
-    data: Annotated[
-        Path | None, typer.Option("--data", metavar="FOLDER", help="Where that data set lies, as unpacked.")
-    ] = None,
+    dataset: Annotated[Literal["fashion", "dreambooth", "pervl-deepfashion2"], _DATASET] = "fashion",
+    data: Data = None,
     seeds: Seeds = "3",
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Concepts a seed; the gallery stays whole. [default: all]")
-    ] = None,
-    methods: Annotated[
-        str | None,
-        typer.Option(metavar="LIST", help='Rows, as "prompt tuning,ours". [default: all without GAIR]'),
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps of learning a token. [default: the model's own]")
-    ] = None,
-    gair: Annotated[bool, typer.Option("--gair", help="GAIR besides, for prompt tuning and ours.")] = False,
-    shots: Annotated[
-        int | None, typer.Option(min=1, help="Photos to learn from. [default: 5, DreamBooth 3]")
-    ] = None,
+    limit: Limit = None,
+    methods: Methods = None,
+    gair: Annotated[
+        bool, typer.Option("--gair", help="GAIR's rows besides, for prompt tuning and ours.")
+    ] = False,
+    steps: Steps = None,
+    shots: Shots = None,
+    attributes: Attributes = None,
     split: Annotated[Literal["test", "validation"], typer.Option(help="Of PerVL.")] = "test",
     captions: Annotated[Literal["detailed", "short"], typer.Option(help="Of PerVL.")] = "detailed",
-    attributes: Annotated[
-        str | None,
-        typer.Option(metavar="LIST", help="As red,old. [default: nearest to the parent; PerVL the paper's]"),
-    ] = None,
     model: common.Model = None,
     device: common.Device = None,
     work: WorkFolder = None,
@@ -176,7 +171,7 @@ def retrieval(
         data,
         numbers,
         limit,
-        _names(methods),
+        tuple(common.words(methods)),
         steps,
         gair,
         shots,
@@ -193,11 +188,11 @@ def retrieval(
 @app.command()
 def recognition(
     dataset: Concepts = "fashion",
-    data: ConceptData = None,
+    data: Data = None,
     classes: ClassData = None,
     parents: Parents = None,
     seeds: Seeds = "3",
-    limit: Annotated[int | None, typer.Option(min=1, help="Concepts a seed. [default: all]")] = None,
+    limit: Limit = None,
     methods: Methods = None,
     loss_weights: Annotated[
         str | None,
@@ -228,8 +223,8 @@ def recognition(
     from gair_search.benchmarks.recognition import recognition as measure
 
     settings = Settings(
-        dataset, data, classes, _pairs(parents, "--parents"), numbers, limit, _names(methods), steps, shots,
-        _words(attributes), negatives, per_class,
+        dataset, data, classes, _pairs(parents, "--parents"), numbers, limit,
+        tuple(common.words(methods)), steps, shots, _words(attributes), negatives, per_class,
         loss_weights=LOSS_WEIGHTS if weights is None else weights,
     )  # fmt: skip
     clip = _clip(model, device)
@@ -241,7 +236,7 @@ def recognition(
 @app.command()
 def generation(
     dataset: Concepts = "fashion",
-    data: ConceptData = None,
+    data: Data = None,
     classes: ClassData = None,
     parents: Parents = None,
     seeds: Seeds = "3",
@@ -282,8 +277,9 @@ def generation(
     from gair_search.generator import Sampling
 
     settings = Settings(
-        dataset, data, classes, _pairs(parents, "--parents"), numbers, limit, _names(methods), steps, shots,
-        _words(attributes), negatives, contexts=_names(contexts), images=images, judge=judge or "",
+        dataset, data, classes, _pairs(parents, "--parents"), numbers, limit,
+        tuple(common.words(methods)), steps, shots, _words(attributes), negatives,
+        contexts=tuple(common.words(contexts)), images=images, judge=judge or "",
         sampling=Sampling(steps=draw_steps, guidance=guidance),
     )  # fmt: skip
     clip = _clip(model, device)
@@ -299,9 +295,7 @@ def fewshot(
         Literal["fashion", "dreambooth", "folders", "caltech256", "cub", "celeba"],
         typer.Option(help="Made here, or a data set that you have; folders: one a class, as ImageNet's."),
     ] = "fashion",
-    data: Annotated[
-        Path | None, typer.Option("--data", metavar="FOLDER", help="Where that data set lies, as unpacked.")
-    ] = None,
+    data: Data = None,
     seeds: Seeds = "3",
     shots: Annotated[
         str, typer.Option(metavar="LIST", help="Pictures of a class to learn from.")
@@ -322,9 +316,7 @@ def fewshot(
         Path | None,
         typer.Option(metavar="FILE", help="JSON, class name -> texts, as CuPL's. [default: our own]"),
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps of learning tokens. [default: the model's own]")
-    ] = None,
+    steps: Steps = None,
     epochs: Annotated[
         int | None,
         typer.Option(min=1, help="Of token weights and residuals. [default: 100; from 8 shots on 200]"),
@@ -333,10 +325,7 @@ def fewshot(
         float | None,
         typer.Option(help="Learning rate of token weights. [default: 0.05; of 300 classes and more 0.01]"),
     ] = None,
-    start_fraction: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Share of the text tower's blocks left alone. [default: 0.5]"),
-    ] = None,
+    start_fraction: StartFraction = None,
     model: common.Model = None,
     device: common.Device = None,
     work: WorkFolder = None,
@@ -413,11 +402,6 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
     return numbers
 
 
-def _names(text: str | None) -> tuple[str, ...]:
-    """What stands between commas."""
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
-
-
 def _words(text: str | None) -> tuple[str, ...]:
     """Attributes; none where none are given. Raises ConceptError where it is one alone."""
     from gair_search.tokens.attributes import parse
@@ -427,7 +411,7 @@ def _words(text: str | None) -> tuple[str, ...]:
 
 def _pairs(text: str | None, option: str) -> dict[str, str]:
     """`name=value` between commas. Raises GairError on anything else."""
-    pairs = [name.partition("=") for name in _names(text)]
+    pairs = [name.partition("=") for name in common.words(text)]
     if wrong := [name for name, _, value in pairs if not name.strip() or not value.strip()]:
         raise GairError(f"{option} {text}: {wrong[0]} is not of the form name=value")
     return {name.strip(): value.strip() for name, _, value in pairs}
@@ -438,7 +422,7 @@ def _loss_weights(text: str | None) -> tuple[tuple[float, float], ...] | None:
     if text is None or text.strip().lower() == "none":
         return None if text is None else ()
     try:
-        found = tuple((float(sd), float(ce)) for sd, ce in (pair.split(":") for pair in _names(text)))
+        found = tuple((float(sd), float(ce)) for sd, ce in (pair.split(":") for pair in common.words(text)))
     except ValueError:
         found = ()
     if not found or any(
@@ -460,19 +444,6 @@ def _clip(model: str | None, device: str | None, start_fraction: float | None = 
     spec = resolve(model or os.environ.get("GAIR_MODEL") or default_model())
     typer.secho(f"model: {spec.name}", fg="bright_black", err=True)
     return Clip(spec, device, start_fraction)
-
-
-@contextlib.contextmanager
-def _progress(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _finish(report: "Report", out: Path | None, save_run: Path | None, as_json: bool) -> None:

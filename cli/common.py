@@ -13,7 +13,6 @@ import typer
 from gair_search.errors import GairError, PromptError
 
 if TYPE_CHECKING:
-    from gair_search.indexer.scan import Skipped
     from rich.console import Console
     from rich.progress import Progress
 
@@ -228,18 +227,6 @@ def gair_options(
     )
 
 
-@contextlib.contextmanager
-def drawing() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error while images are drawn; where nobody watches, none."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("drawing", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
 def note(message: str) -> None:
     """What the user should know, on standard error."""
     typer.secho(f"note: {message}", fg="yellow", err=True)
@@ -278,8 +265,13 @@ def console() -> "Console":
     return Console(markup=False, highlight=False, emoji=False)
 
 
-def progress(as_json: bool) -> "Progress":
-    """Progress bars on standard error, where a person looks on; a task has a field `note`."""
+def progress(quiet: bool = False, transient: bool = False) -> "Progress":
+    """Progress bars on standard error, where a person looks on; a task has a field `note`.
+
+    Args:
+        quiet: none at all.
+        transient: gone when all is done.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -291,14 +283,23 @@ def progress(as_json: bool) -> "Progress":
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
         console=shown,
-        disable=as_json or not shown.is_terminal,
+        disable=quiet or not shown.is_terminal,
+        transient=transient,
     )
 
 
-def print_skipped(skipped: "list[Skipped]", err: bool = False) -> None:
-    """Files that were passed over, with the reasons; `err`: on standard error."""
-    for one in skipped[:_SHOWN]:
-        typer.secho(f"  skipped {one.path}: {one.reason}", fg="yellow", err=err)
+@contextlib.contextmanager
+def counting(what: str, quiet: bool = False, transient: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A single bar of `progress`, as a function of what is done and what there is to do."""
+    with progress(quiet, transient) as bars:
+        task = bars.add_task(what, total=None, note="")
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def print_skipped(skipped: Sequence[tuple[str | Path, str]], err: bool = False) -> None:
+    """(path, reason) of files that were passed over; `err`: on standard error."""
+    for path, reason in skipped[:_SHOWN]:
+        typer.secho(f"  skipped {path}: {reason}", fg="yellow", err=err)
     if len(skipped) > _SHOWN:
         typer.echo(f"  and {len(skipped) - _SHOWN} more; --json lists them all", err=err)
 

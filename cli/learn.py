@@ -8,12 +8,8 @@ import typer
 from gair_search.cli import common
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gair_search.tokens.learn import Losses
     from gair_search.tokens.lessons import Lesson, Lessons
-
-EXIT_SKIPPED = 3
 
 
 class Method(StrEnum):
@@ -151,7 +147,7 @@ def learn(
         _report(lesson, engine.tokens.path(lesson.token.name), as_json)
         skipped = lesson.skipped
     if skipped:
-        raise typer.Exit(EXIT_SKIPPED)
+        raise typer.Exit(common.EXIT_SKIPPED)
 
 
 def _losses(look: "Losses") -> str:
@@ -174,15 +170,10 @@ def _report_together(learned: "Lessons", as_json: bool) -> None:
         skipped = [{"path": str(path), "reason": reason} for path, reason in learned.skipped]
         common.print_json({"concepts": names, "accuracy": learned.accuracy, "skipped": skipped})
         return
-    _print_skipped(learned.skipped)
+    common.print_skipped(learned.skipped)
     typer.echo(f"{len(names)} concepts are learned together: {', '.join(f'<{name}>' for name in names)}")
     typer.echo(f"told apart: {learned.accuracy:.3f} of held-out views (chance is {1 / len(names):.3f})")
     typer.echo(f"search with them: gair query 'a photo of a <{names[0]}>'")
-
-
-def _print_skipped(skipped: "Sequence[tuple[Path, str]]") -> None:
-    for path, reason in skipped:
-        typer.secho(f"  skipped {path}: {reason}", fg="yellow")
 
 
 def _report(lesson: "Lesson", file: Path, as_json: bool) -> None:
@@ -200,7 +191,7 @@ def _report(lesson: "Lesson", file: Path, as_json: bool) -> None:
         }
         common.print_json(facts)
         return
-    _print_skipped(lesson.skipped)
+    common.print_skipped(lesson.skipped)
     stopped = " (stopped early)" if learned.stopped else ""
     typer.echo(
         f"<{token.name}> is learned by {token.facts['method']}: {len(token.vectors)} vectors, "

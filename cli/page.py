@@ -107,6 +107,7 @@ def write_concept(
         clipped=_CLIPPED,
         losses=drawn["losses"],
         curve=_curve(drawn["losses"]),
+        kept=_kept(drawn["losses"], facts["facts"].get("step")),
     )
     _write(file, page)
 
@@ -123,6 +124,14 @@ def _curve(
         (width * (step - steps[0]) / (steps[-1] - steps[0]), height * (1 - (value - low) / span))
         for step, value in losses
     ]
+
+
+def _kept(losses: Sequence[tuple[int, float]], step: str | None) -> int | None:
+    """Which look's vectors a token has: the lowest where its file tells no step; None where no look was then."""
+    steps, values = [str(step) for step, _ in losses], [loss for _, loss in losses]
+    if step is None and values:
+        return values.index(min(values))
+    return steps.index(step) if step in steps else None
 
 
 def _render(template: str, **values: Any) -> str:

@@ -87,7 +87,7 @@ def query(
                 w, candidates, seeds, scheduler, steps, guidance, attributes, concept_images
             )
             try:
-                with common.drawing() as progress:
+                with common.counting("drawing", transient=True) as progress:
                     seen = engine.gair(text, options, **terms, on_progress=progress)
             except GairError as error:
                 if gair != "auto":

@@ -11,7 +11,7 @@ def status(
     url: common.Url = None,
     as_json: common.Json = False,
 ) -> None:
-    """Show the model, the gallery and the custom tokens in use."""
+    """Show the model, the gallery and the custom tokens; * in a prompt stands for the active one."""
     with common.open_engine(model, gallery, db, url, None) as engine:
         facts = engine.status()
     if as_json:
@@ -26,4 +26,5 @@ def status(
     typer.echo(f"model     {facts['model']}")
     if facts["fits"] is False:
         typer.secho(f"          does not fit the gallery; use --model {embedder['name']}", fg="yellow")
-    typer.echo(f"concepts  {', '.join(f'<{name}>' for name in facts['concepts']) or 'none learned'}")
+    concepts = [f"<{name}>{' (active)' if name == facts['active'] else ''}" for name in facts["concepts"]]
+    typer.echo(f"concepts  {', '.join(concepts) or 'none learned'}")

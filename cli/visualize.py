@@ -45,7 +45,7 @@ def visualize(
     )
     with (
         common.open_engine(model, gallery, db, url, device, generator) as engine,
-        common.drawing() as progress,
+        common.counting("drawing", transient=True) as progress,
     ):
         seen = engine.visualize(text, options, concept=concept, on_progress=progress)
     write_grid(output.expanduser(), seen)

@@ -523,6 +523,7 @@ class Engine:
             "embedder": stored.to_metadata() if stored else None,
             "fits": stored.same_as(self.spec.embedder_id) if stored else None,
             "concepts": self.tokens.names(),
+            "active": self.tokens.active_name,
         }
 
     def check(self) -> None:

@@ -9,13 +9,16 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
 
 from gair_search import checksums
 from gair_search.errors import ModelError
 from gair_search.image import Preprocessing
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 BUNDLED = "gair-mini"
 """The model that ships in the package: a folder in open_clip's own format, loaded like any other."""
@@ -31,6 +34,8 @@ RECOMMENDED = (
     "ViT-H-14/laion2b_s32b_b79k",
 )
 """Good models to pull, for `gair models`."""
+
+S = TypeVar("S", bound="DataclassInstance")
 
 _WEIGHT_FILES = (
     "open_clip_model.safetensors",
@@ -143,6 +148,37 @@ def default_model() -> str:
     if name := os.environ.get("GAIR_MODEL"):
         return name
     return next((name for name in PREFERRED if _cached_weights(name) is not None), BUNDLED)
+
+
+def own_settings(spec: ModelSpec, file: str, default: S) -> S:
+    """Settings that suit a model, found by measurement: a JSON file of its own folder.
+
+    Args:
+        spec: the model.
+        file: name of the file; an object of some of the settings.
+        default: all settings, a dataclass: those that the file leaves out, or all where there is no file.
+
+    Raises:
+        ModelError: the file can't be read, or has a setting that there isn't, or one of another type.
+    """
+    path = spec.folder / file if spec.folder else None
+    if path is None or not path.exists():
+        return default
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("expected an object")
+        kinds = get_type_hints(type(default))
+        if unknown := sorted(found.keys() - kinds):
+            raise ValueError(f"{unknown[0]} is no setting; there are: {', '.join(kinds)}")
+        for name, value in found.items():
+            allowed = get_args(kinds[name]) or (kinds[name],)
+            if type(value) not in allowed and not (type(value) is int and float in allowed):
+                expected = " or ".join("null" if kind is type(None) else kind.__name__ for kind in allowed)
+                raise ValueError(f"{name} is {json.dumps(value)}, expected {expected}")
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} is no file of learning settings: {error}") from error
+    return replace(default, **found)
 
 
 def resolve(name: str) -> ModelSpec:

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from gair_search.errors import GairError
 from gair_search.image import SUFFIXES
@@ -19,8 +20,7 @@ class ScannedFile:
     mtime_ns: int
 
 
-@dataclass(frozen=True)
-class Skipped:
+class Skipped(NamedTuple):
     """A file or folder that was passed over, and why."""
 
     path: str

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gair_search.clip import Clip
 from gair_search.errors import ConceptError, ModelError
-from gair_search.models import ModelSpec
+from gair_search.models import ModelSpec, own_settings
 from gair_search.tokens import attributes, facts, negatives
 from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.learn import (
@@ -28,7 +28,7 @@ from gair_search.tokens.learn import (
     Settings,
     learn_vectors,
 )
-from gair_search.tokens.multiclass import Classes, Classifier, class_features, learn_classes
+from gair_search.tokens.multiclass import Classes, Classifier, class_features, held_out_loss, learn_classes
 from gair_search.tokens.prompts import CLASSIFICATION, Slot
 from gair_search.tokens.report import quality
 from gair_search.tokens.subspace import attribute_subspace
@@ -64,15 +64,9 @@ def settings_for(spec: ModelSpec, paper: bool = False, changes: Mapping[str, Any
         changes: fields that are to be otherwise.
 
     Raises:
-        ModelError: the folder's file can't be read.
+        ModelError: as `own_settings`.
     """
-    settings = PAPER
-    path = spec.folder / LEARNING if spec.folder and not paper else None
-    if path is not None and path.exists():
-        try:
-            settings = replace(PAPER, **json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise ModelError(f"{path} is no file of learning settings: {error}") from error
+    settings = PAPER if paper else own_settings(spec, LEARNING, PAPER)
     return replace(settings, **(changes or {}))
 
 
@@ -302,7 +296,7 @@ def learn_together(
         concepts: name of a token -> its photos, RGB; two concepts or more.
         clip, settings, method, generator, seed: as for `learn_token`; there is no subspace, since no parent says
             which attributes suit.
-        on_step: as for `learn_classes`.
+        on_step: told (steps done, joint loss) every `check_every` steps. A KeyboardInterrupt ends the run.
 
     Raises:
         ConceptError: fewer than two concepts, one without photos; the method needs a generator.
@@ -322,6 +316,7 @@ def learn_together(
         ]
         held = [[view for image in images for view in views(image, 2)] for images in concepts.values()]
     features, labels = _of_classes(seen, clip)
+    unseen, truth = _of_classes(held, clip)
     start = attributes.average_embeddings(tower, attributes.vocabulary()).mean(0)
     classes = Classes(
         features,
@@ -331,19 +326,28 @@ def learn_together(
         if generator and settings.lambda_sd
         else (),
     )
-    vectors = learn_classes(classes, tower, settings, seed, on_step)
+    looks: list[tuple[int, float]] = []
+
+    def look(step: int, loss: float, vectors: Tensor) -> None:
+        looks.append((step, held_out_loss(classes, vectors, tower, settings, unseen, truth)))
+        if on_step:
+            on_step(step, loss)
+
+    vectors = learn_classes(classes, tower, settings, seed, look)
     with torch.inference_mode():
         scale = tower.logit_scale if settings.scale is None else settings.scale
         classifier = Classifier(tuple(concepts), class_features(tower, vectors).clone(), scale)
-    unseen, truth = _of_classes(held, clip)
     accuracy = float((classifier.probabilities(unseen).argmax(1) == truth).float().mean())
+    last = looks[-1][0] if looks else 0
     said = {
         facts.METHOD: method,
         "together": ", ".join(concepts),
         "settings": json.dumps(asdict(settings)),
         "seed": str(seed),
+        "step": str(last) if last == settings.steps else f"stopped after {last}",
+        facts.HELD_OUT: facts.pack_losses(looks),
+        "learned_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    said["learned_at"] = datetime.now(UTC).isoformat(timespec="seconds")
     tokens = []
     for i, (name, images) in enumerate(concepts.items()):
         mean = features[labels == i][: len(images)].mean(0).cpu().numpy()

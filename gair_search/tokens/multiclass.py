@@ -71,13 +71,13 @@ def learn_classes(
     tower: TextTower,
     settings: Settings,
     seed: int = 0,
-    on_step: Callable[[int, float], None] | None = None,
+    on_step: Callable[[int, float, Tensor], None] | None = None,
 ) -> Tensor:
     """Minimise lambda_SD l_SD (of one class a step) + lambda_CE times the discriminative loss (of all).
 
     Args:
         settings: the loss weights and sizes; (1, 0) is plain textual inversion of each class.
-        on_step: told (steps done, joint loss) every `check_every` steps. A KeyboardInterrupt ends the run.
+        on_step: told (steps done, joint loss, vectors) every `check_every` steps. A KeyboardInterrupt ends the run.
 
     Returns:
         vectors `[K, n_vectors, text_width]`.
@@ -103,10 +103,33 @@ def learn_classes(
             optim.step()
             optim.zero_grad()
             if on_step and (step % settings.check_every == 0 or step == settings.steps):
-                on_step(step, float(loss.detach()))
+                on_step(step, float(loss.detach()), project(free, classes.subspace).detach().clone())
     except KeyboardInterrupt:
         pass  # what is learned so far is kept
     return project(free, classes.subspace).detach()
+
+
+@torch.inference_mode()
+def held_out_loss(
+    classes: Classes, vectors: Tensor, tower: TextTower, settings: Settings, features: Tensor, labels: Tensor
+) -> float:
+    """The joint loss on images that no step sees, and on noise that is the same at every look.
+
+    Args:
+        classes: with the denoisers; l_SD is their mean, `held_out_noises` shared out among them, one at least.
+        vectors: `[K, n_vectors, text_width]`.
+        features, labels: of the images, `[N, embed_dim]` and `[N]`.
+    """
+    told = drawn = None
+    if settings.lambda_ce:
+        scale = tower.logit_scale if settings.scale is None else settings.scale
+        told = discriminative_loss(features, labels, class_features(tower, vectors), scale)
+    if settings.lambda_sd and classes.denoisers:
+        slot, draws = Slot.template(tower, CLASSIFICATION, ""), torch.Generator().manual_seed(0)
+        n = max(settings.held_out_noises // len(vectors), 1)
+        pairs = zip(classes.denoisers, vectors, strict=True)
+        drawn = torch.stack([drawn_diffusion_loss(d, tower, slot, v, n, draws) for d, v in pairs]).mean()
+    return float(joint_loss(drawn, told, settings.lambda_sd, settings.lambda_ce))
 
 
 def _one_class(

@@ -1,6 +1,7 @@
 """The classifiers by hand, and the whole table in small."""
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from gair_search.benchmarks.datasets.labelled import Class
 from gair_search.benchmarks.fewshot import AGNOSTIC, BOTH, DRAWN, STORI, TASKRES, TEXTS, Settings, fewshot
 from gair_search.benchmarks.fewshot_methods import RARE_TOKENS, Shots
 from support.generator import tiny_model
+from support.photos import make_photos
 
 from gair_search import models
 from gair_search import token_weights as tw
@@ -219,6 +221,37 @@ def test_without_a_generator_its_rows_are_left_out(
     report = fewshot(tiny, replace(SMALL, seeds=(0,), shots=(1,), token_shots=(1,)), tmp_path)
     assert not DRAWN & set(report.values["agnostic"]["rows"])
     assert "Left out: MC-TI, textual inversion, since there is none." in report.tables[-1].note
+
+
+def test_a_changed_photo_is_learned_again(
+    tiny: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i, name in enumerate("ab"):
+        make_photos(tmp_path / "data" / name, 3, first=10 * i)
+    settings = Settings(
+        "folders", tmp_path / "data", seeds=(0,), shots=(1,), token_shots=(1,), steps=1, epochs=1
+    )
+    monkeypatch.setattr(table, "own_generator", lambda clip: (None, "there is none"))
+    timed, made = table._timed, []
+    monkeypatch.setattr(table, "_timed", lambda make: made.append(make) or timed(make))
+
+    def learned() -> int:
+        made.clear()
+        fewshot(tiny, settings, tmp_path / "work")
+        return len(made)
+
+    # named: 2 zero-shot, 4 learned; nonsense: 3 and 3; without names: 2 learned
+    assert (learned(), learned()) == (14, 0)
+    data, _ = settings.load(0)
+    pictures, ours = data.pictures, data.shots(1)
+    (other,) = make_photos(tmp_path / "other", 1, first=50)
+    first, rest = pictures[ours[0]].path, [pictures[i].path for i in data.test if i not in ours]
+    shutil.copyfile(other, rest[0])
+    assert learned() == 0  # it is classified only
+    shutil.copyfile(other, first)
+    assert learned() == 9
+    make_photos(tmp_path / "data" / "c", 3, first=70)
+    assert learned() == 14  # a class more
 
 
 def test_settings_that_can_not_be_meant(tmp_path: Path) -> None:

@@ -1,21 +1,27 @@
 """POLAR: its update by hand, against a tower whose weights are really changed, and what it leaves alone."""
 
 import copy
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
 from gair_search.benchmarks.polar import (
+    PAPER,
     LastBlock,
     Settings,
     first_factors,
     learn_update,
     polar_loss,
+    settings_for,
     updated,
     updated_features,
 )
 
 from gair_search import models
 from gair_search.clip import Clip, TextTower
+from gair_search.errors import ModelError
 
 TEXTS = ["a photo of a sks dress", "one sks dress", "sks"]
 
@@ -42,6 +48,22 @@ def some_images(tower: TextTower) -> torch.Tensor:
         return tower.encode_ids(
             [tower.token_ids(f"a red {noun}") for noun in ("dress", "hat", "bag")]
         ).features
+
+
+def test_settings_are_the_model_s_own_else_the_paper_s(tmp_path: Path) -> None:
+    spec = models.resolve("gair-mini")
+    # to the letter: kept cells are known by it
+    assert json.dumps(asdict(settings_for(spec))) == (
+        '{"rank": 1, "steps": 500, "learning_rate": 0.01, "regularisation": 0.0001}'
+    )
+    own = replace(spec, architecture=f"local-dir:{tmp_path}")
+    assert settings_for(own) == settings_for(replace(spec, architecture="ViT-B-32")) == PAPER
+    (tmp_path / "polar.json").write_text('{"rank": 2}')
+    assert settings_for(own) == Settings(rank=2)
+    for text in ("{", '{"ranks": 2}', '{"rank": "2"}', '{"steps": null}'):
+        (tmp_path / "polar.json").write_text(text)
+        with pytest.raises(ModelError, match=r"polar\.json is no file of learning settings"):
+            settings_for(own)
 
 
 def test_update_by_hand() -> None:

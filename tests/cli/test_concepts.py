@@ -59,6 +59,8 @@ def test_list_shows_what_there_is_and_marks_the_active_one(
     TokenStore().path("broken").write_bytes(b"nonsense")
     code, out, _ = gair("concepts", "use", "my-dress")
     assert (code, out) == (0, "* now stands for <my-dress>\n")
+    assert "concepts  <b>, <broken>, <my-dress> (active)\n" in gair("status", "--model", "gair-mini")[1]
+    assert json.loads(gair("status", "--model", "gair-mini", "--json")[1])["active"] == "my-dress"
     code, out, err = gair("concepts", "list")
     rows = [line.split() for line in out.splitlines()]
     assert rows[0] == ["name", "vectors", "parent", "model", "made"]
@@ -117,7 +119,16 @@ def test_show_as_a_page(gair: Gair, stored: Callable[..., CustomToken], clip: Cl
         shown, shade = label.replace("<", "&lt;").replace(">", "&gt;"), min(max(cosines[i, 3], 0) / 0.4, 1)
         assert f'--shade: {shade:.2f}" title="{shown}, &lt;my-dress&gt;: {cosines[i, 3]:.3f}"' in html
     assert '<polyline points="0.0,0.0 300.0,140.0 600.0,93.3 "/>' in html
-    assert '<circle cx="300.0" cy="140" r="5"/>' in html
+    assert '<circle cx="300.0" cy="140.0" r="5"/>' in html  # the lowest
+    losses["step"] = "15"  # learned with others: the last step's
+    TokenStore().save(replace(plain, facts={**plain.facts, **known, **losses}))
+    assert gair("concepts", "show", "my-dress", "--html", page)[0] == 0
+    assert '<circle cx="600.0" cy="93.3" r="5"/>' in page.read_text()
+    losses["step"] = "stopped after 10"
+    TokenStore().save(replace(plain, facts={**plain.facts, **known, **losses}))
+    assert gair("concepts", "show", "my-dress", "--html", page)[0] == 0
+    assert "<polyline" in page.read_text()
+    assert "<circle" not in page.read_text()
     assert (
         json.loads(gair("concepts", "show", "my-dress", "--json")[1])["nearest_words"][0][0]["word"] in html
     )

@@ -70,11 +70,17 @@ def test_settings_are_the_model_s_own_else_the_paper_s(folder: Path, tmp_path: P
     assert lessons.settings_for(own) == replace(PAPER, n_vectors=3, steps=70)
     assert lessons.settings_for(own, changes={"steps": 9}) == replace(PAPER, n_vectors=3, steps=9)
     assert lessons.settings_for(own, paper=True) == PAPER
-    for text in ("{", '{"stepz": 70}', "[1]"):
+    for text in ("{", '{"stepz": 70}', "[1]", '{"steps": "many"}', '{"steps": 7.5}', '{"steps": true}'):
         (tmp_path / "learning.json").write_text(text)
         with pytest.raises(ModelError, match="no file of learning settings"):
             lessons.settings_for(own)
+    (tmp_path / "learning.json").write_text('{"rank": "all"}')
+    with pytest.raises(ModelError, match='rank is "all", expected int or null'):
+        lessons.settings_for(own)
+    (tmp_path / "learning.json").write_text('{"rank": null, "scale": 20, "projection": false}')
+    assert lessons.settings_for(own) == replace(PAPER, scale=20.0, projection=False)
     assert lessons.settings_for(replace(spec, architecture="ViT-B-32")) == PAPER
+    assert lessons.settings_for(resolve("gair-mini")).steps == 300  # they ship with it
 
 
 def test_the_method_is_joint_where_there_is_a_generator(generator: Generator):
@@ -235,6 +241,10 @@ def test_several_together_with_a_generator(tiny: Clip, generator: Generator):
         assert np.allclose(facts.concept_features(token), tiny.encode_images(pixels).mean(axis=0), atol=1e-5)
         assert (token.facts["method"], token.facts["n_images"]) == ("joint", str(len(own)))
         assert json.loads(token.facts["settings"]) == asdict(settings)
+        assert [step for step, _ in facts.held_out(token)] == [2, 4]
+        assert token.facts["step"] == "4"
+    again = lessons.learn_together(concepts, tiny, settings=settings, generator=generator)
+    assert again.tokens[0].facts["held_out"] == token.facts["held_out"]
     for short, said in (({"a": concepts["a"]}, "1 concept"), ({**concepts, "c": []}, "<c>: no photo")):
         with pytest.raises(ConceptError, match=said):
             lessons.learn_together(short, tiny, settings=settings, generator=generator)

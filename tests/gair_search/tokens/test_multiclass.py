@@ -5,7 +5,7 @@ import torch
 
 from gair_search.clip import Clip
 from gair_search.tokens.learn import Settings
-from gair_search.tokens.multiclass import Classes, Classifier, class_features, learn_classes
+from gair_search.tokens.multiclass import Classes, Classifier, class_features, held_out_loss, learn_classes
 
 
 @pytest.fixture
@@ -20,10 +20,19 @@ def classes(clip: Clip) -> Classes:
 
 def test_tokens_classify_their_own_images(clip: Clip, classes: Classes):
     settings = Settings(learning_rate=5e-3, steps=15, scale=30.0, check_every=5).by("prompt tuning")
-    losses: list[tuple[int, float]] = []
+    losses: list[tuple[int, float, torch.Tensor]] = []
     vectors = learn_classes(classes, clip.text_tower, settings, on_step=lambda *told: losses.append(told))
-    assert [step for step, _ in losses] == [5, 10, 15]
+    assert [step for step, _, _ in losses] == [5, 10, 15]
     assert losses[-1][1] < losses[0][1]
+    assert torch.equal(losses[-1][2], vectors)
+    held_out = [
+        held_out_loss(classes, told[2], clip.text_tower, settings, classes.features[1::2], torch.arange(2))
+        for told in losses
+    ]
+    rows = class_features(clip.text_tower, vectors).detach()
+    by_hand = -(30 * classes.features[1::2] @ rows.T).log_softmax(1).diagonal().mean()
+    assert held_out[-1] == pytest.approx(by_hand.item(), rel=1e-4)
+    assert held_out[-1] < held_out[0]
     with torch.inference_mode():
         classifier = Classifier(("a", "b"), class_features(clip.text_tower, vectors), 30.0)
     assert classifier.classify(classes.features) == ["a", "a", "b", "b"]
