@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from gair_search.benchmarks.harness import Table
-from gair_search.benchmarks.timing import Part, Task
+from gair_search.benchmarks.timing import Part, Task, shown
 from numpy.typing import NDArray
 
 from gair_search.clip import Clip
@@ -199,7 +199,7 @@ class Search(Part):
             (
                 name,
                 f"{way['seconds']:.2f}",
-                f"{self.faster(name):.2f}",
+                shown(self.faster(name), ".2f"),
                 f"{way['images']:.1f}",
                 f"{way['images per second']:.2f}",
                 f"{way['denoiser rows']:.1f}",
@@ -219,7 +219,7 @@ class Search(Part):
         how, n = self.sampling, len(self.found[LOOP])
         return (
             f"{n} searches over {len(self.seconds)} seed(s) in turns, {how.scheduler}, {how.steps} steps, guidance "
-            f"{how.guidance:g}, {how.height} x {how.width} px; times as fast by the total of a seed, ± over seeds."
+            f"{how.guidance:g}, {how.height} x {how.width} px; times as fast by a seed's total, ± is over seeds."
         )
 
     def _told(self, prompt: str, token: CustomToken) -> tuple[Mixture, NDArray[np.float32]]:

@@ -9,10 +9,11 @@ context with the whole token table in AdamW, the UNet forth and back, and all ot
 out are accelerate, which does nothing on one device, progress bars and files.
 """
 
+import contextlib
 import random
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from gair_search.benchmarks.harness import Table
 from gair_search.benchmarks.measures import summary
-from gair_search.benchmarks.timing import Part, Task
+from gair_search.benchmarks.timing import Part, Task, shown
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
@@ -78,6 +79,25 @@ class Photos(torch.utils.data.Dataset[dict[str, Tensor]]):
         return ids
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bars and remarks of diffusers and transformers."""
+    from diffusers.utils import logging as diffusers
+    from transformers.utils import logging as transformers
+
+    before = [(log, log.get_verbosity(), log.is_progress_bar_enabled()) for log in (diffusers, transformers)]
+    try:
+        for log, *_ in before:
+            log.set_verbosity_error()
+            log.disable_progress_bar()
+        yield
+    finally:
+        for log, verbosity, bars in before:
+            log.set_verbosity(verbosity)
+            if bars:
+                log.enable_progress_bar()
+
+
 class DiffusersLoop:
     """Textual inversion as the script does it, step by step.
 
@@ -85,6 +105,7 @@ class DiffusersLoop:
         rows: of the token table, those that are learned.
     """
 
+    @_quiet()
     def __init__(
         self,
         source: str | Path,
@@ -244,7 +265,7 @@ class Learning(Part):
             before = f"{found['seconds before']['mean']:.1f}" if name == OURS else "-"
             rate = found["steps per second"][name]["mean"]
             span = f"{min(taken):.2f} to {max(taken):.2f}"
-            rows.append((name, f"{rate:.2f}", f"{self.faster(name):.2f}", span, before))
+            rows.append((name, f"{rate:.2f}", shown(self.faster(name), ".2f"), span, before))
         columns = ("", "steps/s", "times as fast", "rounds, s", "before, once, s")
         return Table(self.title, columns, tuple(rows), self.note())
 

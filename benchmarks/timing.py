@@ -106,7 +106,7 @@ class Part(ABC):
         for name, facts in found["ratios"].items():
             ratio = Summary(facts["mean"], facts["sd"], facts["n"])
             own, base = (found["milliseconds"][key]["mean"] for key in (name, facts["baseline"]))
-            rows.append((name, facts["baseline"], f"{ratio:.3f}", f"{own:.2f}", f"{base:.2f}"))
+            rows.append((name, facts["baseline"], shown(ratio, ".3f"), f"{own:.2f}", f"{base:.2f}"))
         columns = ("what", "baseline", "ratio", "ms", "baseline ms")
         return Table(self.title, columns, tuple(rows), self.note())
 
@@ -114,8 +114,13 @@ class Part(ABC):
         """How it was measured."""
         return (
             f"{self.rounds} rounds in turns, {len(self.seconds)} seed(s); the ratio is the median over the rounds, "
-            f"± over seeds."
+            f"± is over seeds."
         )
+
+
+def shown(found: Summary, spec: str) -> str:
+    """`mean ± sd` over seeds in a format; of one seed the mean alone."""
+    return format(found, spec) if found.n > 1 else format(found.mean, spec)
 
 
 def _finished(device: torch.device | None) -> None:
