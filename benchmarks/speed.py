@@ -102,6 +102,20 @@ def speed(clip: Clip, settings: Settings, on_progress: Progress | None = None) -
     """
     with tempfile.TemporaryDirectory() as folder:
         parts, skipped, generator = _parts(clip, settings, Path(folder) / "pipeline")
+        told = asdict(settings) | {
+            "parts": list(parts),
+            "seeds": list(settings.seeds),
+            "photos": [str(path.absolute()) for path in settings.photos],
+            "concepts": list(settings.concepts),
+            "model": clip.spec.name,
+            "device": str(clip.device),
+            "threads": torch.get_num_threads(),
+        }
+        if generator:
+            told |= {
+                "generator": generator.identity,
+                "sampling": asdict(generator.settled(settings.sampling)),
+            }
         done, total = 0, len(settings.seeds) * sum(part.rounds for part in parts.values())
 
         def advance() -> None:
@@ -115,17 +129,6 @@ def speed(clip: Clip, settings: Settings, on_progress: Progress | None = None) -
             own.mkdir()
             for part in parts.values():
                 part.run(seed, own, clip.device, advance)
-    told = asdict(settings) | {
-        "parts": list(parts),
-        "seeds": list(settings.seeds),
-        "photos": [str(path.absolute()) for path in settings.photos],
-        "concepts": list(settings.concepts),
-        "model": clip.spec.name,
-        "device": str(clip.device),
-        "threads": torch.get_num_threads(),
-    }
-    if generator:
-        told |= {"generator": generator.identity, "sampling": asdict(generator.settled(settings.sampling))}
     tables = [part.table() for part in parts.values()]
     note = f" {clip.spec.name} on {clip.device}, {told['threads']} thread(s)."
     if skipped:

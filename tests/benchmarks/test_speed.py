@@ -68,8 +68,10 @@ def test_without_a_generator_two_parts_are_left_out_and_named(bare: Clip) -> Non
 def test_another_generator_is_taken_by_both(bare: Clip, tiny: Clip, tmp_path: Path) -> None:
     assert tiny.spec.folder is not None
     parts = str(tiny.spec.folder / "generator")  # without a text encoder
-    report = speed(bare, Settings(("learning", "gair"), generator=parts, **QUICK))
+    report = speed(bare, Settings(("learning", "gair"), (0, 3), generator=parts, **QUICK))
     assert list(report.values) == ["learning", "gair", "skipped"]
+    assert report.values["learning"]["times as fast"]["n"] == 2
+    assert "2 searches over 2 seed(s)" in report.tables[1].note
     with pytest.raises(GeneratorError, match="there is no generator"):
         speed(bare, Settings(("learning",), generator=str(tmp_path / "none"), **QUICK))
 
@@ -85,3 +87,5 @@ def test_what_can_t_be_timed_is_said_before_anything_is(tiny: Clip, tmp_path: Pa
     ):
         with pytest.raises(ConceptError, match=message):
             speed(tiny, settings)
+    with pytest.raises(GeneratorError, match="scheduler magic"):
+        speed(tiny, Settings(("learning",), sampling=Sampling("magic")))
