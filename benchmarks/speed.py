@@ -49,7 +49,7 @@ class Settings:
     Attributes:
         parts: some of `PARTS`; all where empty.
         seeds: of the order in each round, of pictures, of learning and of noise.
-        rounds: timings of text; indexing and learning have a tenth of them, at least 3.
+        rounds: timings of text; indexing and learning have a tenth of them, at least 5.
         images: pictures of 256 px to index, and to search.
         steps: of learning, of each side in a round.
         queries: searches for a mixing weight, a round each.
@@ -64,7 +64,7 @@ class Settings:
     seeds: tuple[int, ...] = (0,)
     rounds: int = 30
     images: int = 128
-    steps: int = 50
+    steps: int = 30
     queries: int = 16
     photos: tuple[Path, ...] = ()
     parent: str = "dress"
@@ -82,7 +82,7 @@ class Settings:
     @property
     def few(self) -> int:
         """Rounds of what takes long."""
-        return max(3, self.rounds // 10)
+        return max(5, self.rounds // 10)
 
 
 def speed(clip: Clip, settings: Settings, on_progress: Progress | None = None) -> Report:

@@ -381,11 +381,11 @@ def speed(
     rounds: Annotated[
         int,
         typer.Option(
-            min=3, help="How often text is timed, in turns; a tenth for indexing and learning, 3 at least."
+            min=3, help="How often text is timed, in turns; a tenth for indexing and learning, 5 at least."
         ),
     ] = 30,
     images: Annotated[int, typer.Option(min=32, help="Pictures of the indexing run.")] = 128,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of learning, of each side in a round.")] = 50,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of learning, of each side in a round.")] = 30,
     photos: Annotated[
         list[Path] | None,
         typer.Option(metavar="PATH", help="To learn from; again for more. [default: drawn here]"),

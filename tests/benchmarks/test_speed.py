@@ -35,7 +35,7 @@ def bare(tiny: Clip, tmp_path_factory: pytest.TempPathFactory) -> Clip:
 def test_one_report_of_all_parts(tiny: Clip) -> None:
     steps: list[tuple[int, int]] = []
     report = speed(tiny, Settings(**QUICK), lambda *step: steps.append(step))
-    assert steps == [(i, 10) for i in range(1, 11)]  # 3 of text, indexing and learning, a query of GAIR
+    assert steps == [(i, 14) for i in range(1, 15)]  # 3 of text, 5 of indexing and learning, a query
     assert list(report.values) == [*PARTS, "skipped"]
     assert len(report.tables) == 4
     for name in PARTS:
