@@ -114,7 +114,7 @@ class Settings:
     rate: float | None = None
     per_class: int | None = None
     descriptions: Path | None = None
-    world: Mapping[str, int] = field(default_factory=dict)
+    world: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise GairError where a run can't be made of this."""

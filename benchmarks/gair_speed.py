@@ -1,25 +1,26 @@
-"""GAIR's search for the mixing weight: all candidates in a batch, coarse to fine, against the plain loop.
-
-    python benchmarks/gair_speed.py [--model gair-mini] [--generator FOLDER] [--queries 24] [--seeds 0 1 2]
+"""`gair bench speed --parts gair`: the search for the mixing weight, coarse to fine, against the plain loop.
 
 The loop is Algorithm 1 as written: 11 candidates, 0 to 1 in tenths, drawn and embedded one by one. Both draw the
 same noise with the same scheduler, steps and guidance, and read nothing from disk. Measured for each query and
 seed: seconds, images and rows through the denoiser; whether the same weight is selected, exactly (which only a
 refinement on tenths can) and within a tenth; and by how much the score of what is selected falls short of the loop's.
 
-Concepts are those of `--concepts`, with what their files say; or else instances of the fashion world's test
-split, whose stand-in tokens are the embeddings of the words that describe them, with noise. Such stand-ins do for
-speed and agreement, and for nothing else. Prints a Markdown table.
+Concepts are stored tokens, with what their files say; or else instances of the fashion world's test split, whose
+stand-in tokens are the embeddings of the words that describe them, with noise. Such stand-ins do for speed and
+agreement, and for nothing else.
 """
 
-import argparse
-import time
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from gair_search.benchmarks.harness import Table
+from gair_search.benchmarks.timing import Part, Task, shown
 from numpy.typing import NDArray
 
 from gair_search.clip import Clip
@@ -36,31 +37,41 @@ from gair_search.gair import (
     plain_loop,
     select,
 )
-from gair_search.generator import SCHEDULERS, Generator, Sampling
-from gair_search.models import resolve
+from gair_search.generator import Generator, Sampling
 from gair_search.tokens import facts
 from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.store import TokenStore
-from gair_search.visualize import Visualizer
+from gair_search.visualize import Visualizer, blank
 from gair_search.world import BACKGROUNDS, instance, render, scene
 
 ATTRIBUTES = "red, old, worn, bright, dark, pink"  # the paper's, section 5
-TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+FIFTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 VIEWS, SIDE, N_VECTORS = 4, 128, 2
 
 
 @dataclass(frozen=True)
-class Run:
-    """One way to search, on one query and seed."""
+class Found:
+    """What one way came to on one query.
+
+    Attributes:
+        scores: by candidate weight.
+        images: how many were drawn.
+        rows: that went through the denoiser.
+    """
 
     scores: dict[float, float]
-    seconds: float
     images: int
     rows: int
 
     @property
     def w(self) -> float:
+        """The selected weight."""
         return select(self.scores)
+
+    @property
+    def best(self) -> float:
+        """Its score."""
+        return max(self.scores.values())
 
 
 def stand_in(number: int, seed: int, clip: Clip) -> CustomToken:
@@ -79,7 +90,7 @@ def stand_in(number: int, seed: int, clip: Clip) -> CustomToken:
     return CustomToken(name, vectors, tower.table_hash, str(clip.embedder_id), item.kind, said)
 
 
-def queries(tokens: Sequence[CustomToken], n: int) -> list[tuple[str, CustomToken]]:
+def prompts(tokens: Sequence[CustomToken], n: int) -> list[tuple[str, CustomToken]]:
     """`n` prompts with their concepts, each in another place."""
     places = [phrases[0] for phrases in BACKGROUNDS.values()]
     chosen = [tokens[i % len(tokens)] for i in range(n)]
@@ -89,17 +100,10 @@ def queries(tokens: Sequence[CustomToken], n: int) -> list[tuple[str, CustomToke
     ]
 
 
-def timed(work: Callable[[], tuple[dict[float, float], int]], generator: Generator) -> Run:
-    """Run one way, its scores and number of images, and measure it."""
-    rows, began = generator.denoiser_rows, time.perf_counter()
-    scores, images = work()
-    return Run(scores, time.perf_counter() - began, images, generator.denoiser_rows - rows)
-
-
 def looped(
     told: Mixture, features: NDArray[np.float32], visualizer: Visualizer, options: GairOptions
 ) -> tuple[dict[float, float], int]:
-    """The plain loop. Its context images are its own first candidate's."""
+    """The plain loop. Its context images are its own first candidate's; a blank image can't be the best."""
     context: list[NDArray[np.float32]] = []
 
     def evaluate(weights: Sequence[float]) -> dict[float, float]:
@@ -108,6 +112,8 @@ def looped(
         image = drawn.features[None]
         if not context:
             context.append(image)
+        if blank(drawn.image):
+            return {w: -math.inf}
         return {w: min(object_score(image, features), context_score(image, context[0]))}
 
     scores = plain_loop(evaluate)
@@ -123,88 +129,123 @@ def refined(
 
 
 LOOP = "plain loop of 11"
-WAYS = {
+Way = Callable[[Mixture, NDArray[np.float32], Visualizer, GairOptions], tuple[dict[float, float], int]]
+"""Mixture, mean features of the concept images, ... -> scores by candidate weight, and how many images it took."""
+WAYS: Mapping[str, tuple[Way, tuple[float, ...]]] = {
     LOOP: (looped, COARSE),
     "coarse to fine from 0, .25, ...": (refined, COARSE),
-    "coarse to fine from 0, .2, ...": (refined, TENTHS),
+    "coarse to fine from 0, .2, ...": (refined, FIFTHS),
 }
 
 
-def row(name: str, runs: Sequence[Run], loops: Sequence[Run]) -> str:
-    """A line of the table, against the loop on the same queries."""
-    seconds = sum(run.seconds for run in runs)
-    speed_up = sum(run.seconds for run in loops) / seconds
-    apart = np.array([abs(run.w - loop.w) for run, loop in zip(runs, loops, strict=True)])
-    short = [
-        max(loop.scores.values()) - max(run.scores.values()) for run, loop in zip(runs, loops, strict=True)
-    ]
-    figures = (
-        f"{seconds / len(runs):.2f}",
-        f"{speed_up:.2f}",
-        f"{np.mean([run.images for run in runs]):.1f}",
-        f"{sum(run.images for run in runs) / seconds:.2f}",
-        f"{np.mean([run.rows for run in runs]):.1f}",
-        f"{np.mean(apart < 1e-6):.3f}",
-        f"{np.mean(apart < STEP + 1e-6):.3f}",
-        f"{np.mean(short):+.4f}",
-    )
-    return f"| {name} | {' | '.join(figures)} |"
+class Search(Part):
+    """The search for the mixing weight, a query a round.
+
+    Attributes:
+        found: way -> what it came to, by (seed, query).
+    """
+
+    title = "GAIR's search against the plain loop"
+    baselines: ClassVar[Mapping[str, str]] = {name: LOOP for name in WAYS if name != LOOP}
+
+    def __init__(
+        self, clip: Clip, generator: Generator, queries: int, concepts: Sequence[str], sampling: Sampling
+    ) -> None:
+        """Put it together.
+
+        Args:
+            clip: a model.
+            generator: what draws.
+            queries: how many, a seed.
+            concepts: names of stored tokens; stand-ins where empty.
+            sampling: how images are drawn.
+
+        Raises:
+            ConceptError: a token is missing, or its file holds no features of its concept images.
+            GeneratorError: a value of `sampling` is out of its range.
+        """
+        super().__init__(queries)
+        self.clip, self.generator = clip, generator
+        self.sampling = generator.settled(sampling)
+        self.tokens = [TokenStore().get(name) for name in concepts]
+        self.found: dict[str, dict[tuple[int, int], Found]] = {name: {} for name in WAYS}
+        _ = [self._told(*one) for one in prompts(self.tokens, len(self.tokens))]  # errors at once
+
+    def tasks(self, seed: int, folder: Path) -> dict[str, Task]:
+        tokens = self.tokens or [stand_in(i, seed, self.clip) for i in range(self.rounds)]
+        asked = [self._told(*one) for one in prompts(tokens, self.rounds)]
+        visualizer = Visualizer(self.clip, self.generator)
+        options = GairOptions(seeds=(seed,), sampling=self.sampling, cache=False)
+
+        def search(name: str, number: int) -> None:
+            work, coarse = WAYS[name]
+            rows = self.generator.denoiser_rows
+            scores, images = work(*asked[number], visualizer, replace(options, coarse=coarse))
+            found = Found(scores, images, self.generator.denoiser_rows - rows)
+            self.found[name][seed, number] = found  # the warm-up's is replaced
+
+        return {name: partial(search, name) for name in WAYS}
+
+    def ratio(self, own: list[float], baseline: list[float]) -> float:
+        """Of the totals: the queries differ in how far they are refined."""
+        return sum(own) / sum(baseline)
+
+    def values(self) -> dict[str, Any]:
+        """The ratios, and what each way came to: means over the searches."""
+        return super().values() | {"ways": {name: self._way(name) for name in WAYS}}
+
+    def table(self) -> Table:
+        rows = [
+            (
+                name,
+                f"{way['seconds']:.2f}",
+                shown(self.faster(name), ".2f"),
+                f"{way['images']:.1f}",
+                f"{way['images per second']:.2f}",
+                f"{way['denoiser rows']:.1f}",
+                f"{way['same w']:.3f}",
+                f"{way['within 0.1']:.3f}",
+                f"{way['short']:+.4f}",
+            )
+            for name, way in ((name, self._way(name)) for name in WAYS)
+        ]
+        columns = (
+            "", "seconds a search", "times as fast", "images", "images/s", "denoiser rows", "same w", "within 0.1",
+            "short of the loop's score",
+        )  # fmt: skip
+        return Table(self.title, columns, tuple(rows), self.note())
+
+    def note(self) -> str:
+        how, n = self.sampling, len(self.found[LOOP])
+        return (
+            f"{n} searches over {len(self.seconds)} seed(s) in turns, {how.scheduler}, {how.steps} steps, guidance "
+            f"{how.guidance:g}, {how.height} x {how.width} px; times as fast by a seed's total, ± is over seeds."
+        )
+
+    def _told(self, prompt: str, token: CustomToken) -> tuple[Mixture, NDArray[np.float32]]:
+        """A query's mixture, and its concept images' mean features `[embed_dim]`. Raises ConceptError."""
+        features = facts.concept_features(token)
+        if features is None:
+            raise ConceptError(f"the file of <{token.name}> holds no features of its concept images")
+        return mixture(prompt, self.clip, partial(_always, token), facts.attributes(token)), features
+
+    def _way(self, name: str) -> dict[str, float]:
+        """Means over the searches, beside the loop on the same ones."""
+        pairs = [(one, self.found[LOOP][key]) for key, one in self.found[name].items()]
+        total = sum(sum(seconds[name]) for seconds in self.seconds)
+        apart = np.array([abs(one.w - loop.w) for one, loop in pairs])
+        images = sum(one.images for one, _ in pairs)
+        return {
+            "seconds": total / len(pairs),
+            "images": images / len(pairs),
+            "images per second": images / total,
+            "denoiser rows": float(np.mean([one.rows for one, _ in pairs])),
+            "same w": float(np.mean(apart < 1e-6)),
+            "within 0.1": float(np.mean(apart < STEP + 1e-6)),
+            "short": float(np.mean([loop.best - one.best for one, loop in pairs])),
+        }
 
 
 def _always(token: CustomToken, _: str) -> CustomToken:
     """A lookup that knows one concept."""
     return token
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="gair-mini")
-    parser.add_argument("--generator", help="folder or repository; the model's own unless given")
-    parser.add_argument("--device")
-    parser.add_argument(
-        "--concepts", nargs="*", help="stored tokens; stand-ins of the fashion world unless given"
-    )
-    parser.add_argument("--queries", type=int, default=24)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--scheduler", choices=list(SCHEDULERS))
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--guidance", type=float, default=Sampling().guidance)
-    args = parser.parse_args()
-    clip = Clip(resolve(args.model), args.device)
-    generator = Generator.load(clip, args.generator)
-    sampling = generator.settled(Sampling(args.scheduler, args.steps, args.guidance))
-    found: dict[str, list[Run]] = {name: [] for name in WAYS}
-    for seed in args.seeds:
-        tokens = (
-            [TokenStore().get(name) for name in args.concepts]
-            if args.concepts
-            else [stand_in(i, seed, clip) for i in range(args.queries)]
-        )
-        options = GairOptions(seeds=(seed,), sampling=sampling, cache=False)
-        for i, (prompt, token) in enumerate(queries(tokens, args.queries)):
-            features = facts.concept_features(token)
-            if features is None:
-                raise ConceptError(f"the file of <{token.name}> holds no features of its concept images")
-            told = mixture(prompt, clip, partial(_always, token), facts.attributes(token))
-            visualizer = Visualizer(clip, generator)
-            if not found[LOOP]:  # towers load and kernels are chosen outside the clock
-                visualizer.explore(told, features, replace(options, w=0.0))
-            for name in (*list(WAYS)[i % 3 :], *list(WAYS)[: i % 3]):  # none is always the first
-                work, coarse = WAYS[name]
-                chosen = replace(options, coarse=coarse)
-                found[name].append(timed(partial(work, told, features, visualizer, chosen), generator))
-    print(
-        f"{len(found[LOOP])} searches, {sampling.scheduler}, {sampling.steps} steps, guidance "
-        f"{sampling.guidance:g}, {sampling.height} x {sampling.width} px, {clip.device}, {torch.get_num_threads()} "
-        f"threads\n"
-    )
-    print(
-        "| | seconds a search | times as fast | images | images/s | denoiser rows | same w | within 0.1 | short of "
-        "the loop's score |\n|---|---|---|---|---|---|---|---|---|"
-    )
-    for name, runs in found.items():
-        print(row(name, runs, found[LOOP]))
-
-
-if __name__ == "__main__":
-    main()

@@ -64,7 +64,7 @@ class Settings:
     attributes: tuple[str, ...] = ()
     negatives: Negatives | None = None
     per_class: int | None = None
-    world: Mapping[str, int] = field(default_factory=dict)
+    world: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> tuple[str, ...]:

@@ -1,39 +1,36 @@
-"""Textual inversion: steps per second of ours against diffusers' own training loop, on the same weights and photos.
+"""`gair bench speed --parts learning`: steps per second of textual inversion, ours against diffusers' training loop.
 
-    python -m gair_search.benchmarks.learning_speed [--model gair-mini] [--photos FOLDER] [--rounds 5] [--steps 50]
-
-Both learn the same number of vectors from the same files at the generator's size, same batch size, same prompts, in
-float32 on the CPU. Ours is `learn_vectors` with the diffusion loss alone and no projection, its share of held-out
+Both learn the same number of vectors from the same photos at the generator's size, same batch size, same prompts, on
+the same weights. Ours is `learn_vectors` with the diffusion loss alone and no projection, its share of held-out
 looks included; latents, and what else is frozen, are made before, once, and their seconds told apart. Theirs is the
 work of a step of `examples/textual_inversion/textual_inversion.py` in huggingface/diffusers, which the package does
 not hold, written anew: files opened, resized and mirrored by PIL, the VAE's encoder, the text encoder over its full
 context with the whole token table in AdamW, the UNet forth and back, and all other rows of the table put back. Left
-out are accelerate, which does nothing on one CPU, progress bars and files.
-
-A round times `--steps` steps of each, in an order drawn anew; the ratio is that of the medians over the rounds.
-Without `--photos`, photos are four pictures of one dress of the fashion world. Prints a Markdown table.
+out are accelerate, which does nothing on one device, progress bars and files.
 """
 
-import argparse
+import contextlib
 import random
 import statistics
-import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from gair_search.benchmarks.speed import in_turns
+from gair_search.benchmarks.harness import Table
+from gair_search.benchmarks.measures import summary
+from gair_search.benchmarks.timing import Part, Task, shown
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from gair_search.clip import Clip
+from gair_search.errors import ConceptError, GeneratorError
 from gair_search.generator import Generator
-from gair_search.models import ModelSpec, resolve
-from gair_search.pipeline import pipeline_folder
+from gair_search.models import ModelSpec
+from gair_search.pipeline import assemble, pipeline_folder
 from gair_search.tokens import attributes, lessons, photos
 from gair_search.tokens.learn import Problem, Settings, learn_vectors
 from gair_search.tokens.prompts import PARAPHRASES
@@ -49,15 +46,17 @@ WEIGHT_DECAY = 1e-2
 class Photos(torch.utils.data.Dataset[dict[str, Tensor]]):
     """The loop's data set: a photo is opened and made ready each time that it is asked for."""
 
-    def __init__(self, files: Sequence[Path], tokenizer: Any, text: str, side: int) -> None:
-        self.files, self.tokenizer, self.text, self.side = files, tokenizer, text, side
+    def __init__(self, files: Sequence[Path], tokenizer: Any, text: str, size: tuple[int, int]) -> None:
+        """`size` is (height, width) in pixels."""
+        self.files, self.tokenizer, self.text, self.size = files, tokenizer, text, size
 
     def __len__(self) -> int:
         return len(self.files) * REPEATS
 
     def __getitem__(self, i: int) -> dict[str, Tensor]:
         image = Image.open(self.files[i % len(self.files)]).convert("RGB")
-        image = image.resize((self.side, self.side), Image.Resampling.BICUBIC)
+        height, width = self.size
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
         if random.random() < 0.5:
             image = ImageOps.mirror(image)
         pixels = (np.asarray(image, np.uint8) / 127.5 - 1.0).astype(np.float32)
@@ -80,6 +79,25 @@ class Photos(torch.utils.data.Dataset[dict[str, Tensor]]):
         return ids
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bars and remarks of diffusers and transformers."""
+    from diffusers.utils import logging as diffusers
+    from transformers.utils import logging as transformers
+
+    before = [(log, log.get_verbosity(), log.is_progress_bar_enabled()) for log in (diffusers, transformers)]
+    try:
+        for log, *_ in before:
+            log.set_verbosity_error()
+            log.disable_progress_bar()
+        yield
+    finally:
+        for log, verbosity, bars in before:
+            log.set_verbosity(verbosity)
+            if bars:
+                log.enable_progress_bar()
+
+
 class DiffusersLoop:
     """Textual inversion as the script does it, step by step.
 
@@ -87,19 +105,43 @@ class DiffusersLoop:
         rows: of the token table, those that are learned.
     """
 
+    @_quiet()
     def __init__(
-        self, folder: Path, files: Sequence[Path], parent: str, settings: Settings, clip: Clip, seed: int
+        self,
+        source: str | Path,
+        files: Sequence[Path],
+        parent: str,
+        settings: Settings,
+        clip: Clip,
+        size: tuple[int, int],
+        seed: int,
     ) -> None:
-        """Load a Stable Diffusion folder and add the concept's tokens to it, as the script does."""
+        """Load a Stable Diffusion folder and add the concept's tokens to it, as the script does.
+
+        Args:
+            source: the folder, or the name of a repository in Hugging Face's cache.
+            files: the photos.
+            parent: what they show.
+            settings: of ours; vectors, batch size and learning rate are taken from them.
+            clip: tells device and precision.
+            size: (height, width) of the generator's images in pixels.
+            seed: of draws.
+
+        Raises:
+            GeneratorError: diffusers can't load the source.
+        """
         from diffusers import DDPMScheduler, StableDiffusionPipeline
 
-        pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+        try:
+            pipe = StableDiffusionPipeline.from_pretrained(source, safety_checker=None, local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise GeneratorError(f"diffusers can't load {source}: {error}") from error
         self.unet = pipe.unet.requires_grad_(False).to(clip.device, clip.dtype)
         self.vae = pipe.vae.requires_grad_(False).to(clip.device, clip.dtype)
         self.scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
         names = ["<concept>", *(f"<concept>_{i}" for i in range(1, settings.n_vectors))]
         if pipe.tokenizer.add_tokens(names) != len(names):
-            raise ValueError(f"the tokenizer in {folder} knows {names[0]} already")
+            raise GeneratorError(f"the tokenizer in {source} knows {names[0]} already")
         pipe.text_encoder.resize_token_embeddings(len(pipe.tokenizer))
         self.text_encoder = pipe.text_encoder.requires_grad_(False).to(clip.device).train()
         self.table: nn.Parameter = pipe.text_encoder.get_input_embeddings().weight
@@ -110,8 +152,7 @@ class DiffusersLoop:
         self.table.requires_grad_(True)
         self.before = self.table.detach().clone()
         self.optim = torch.optim.AdamW([self.table], lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
-        side = self.unet.config.sample_size * 2 ** (len(self.vae.config.block_out_channels) - 1)
-        self.photos = Photos(files, pipe.tokenizer, f"{' '.join(names)} {parent}", side)
+        self.photos = Photos(files, pipe.tokenizer, f"{' '.join(names)} {parent}", size)
         torch.manual_seed(seed)
         random.seed(seed)
         self.loader = torch.utils.data.DataLoader(self.photos, settings.batch_size, shuffle=True)
@@ -149,37 +190,99 @@ class DiffusersLoop:
         return float(loss.detach())
 
 
-@dataclass(frozen=True)
-class Speed:
-    """What was measured: seconds of each round by name, steps a round, seconds of our preparation."""
+class Learning(Part):
+    """Textual inversion, ours and theirs.
 
-    seconds: dict[str, list[float]]
-    steps: int
-    prepared: float
+    Attributes:
+        prepared: seconds that ours took before its first step, one a seed.
+    """
 
-    def steps_per_second(self, name: str) -> float:
-        """Of the median round."""
-        return self.steps / statistics.median(self.seconds[name])
+    title = "Learning: textual inversion against diffusers' training loop"
+    baselines: ClassVar[Mapping[str, str]] = {OURS: THEIRS}
 
-    @property
-    def ratio(self) -> float:
-        """How many times as fast ours is."""
-        return self.steps_per_second(OURS) / self.steps_per_second(THEIRS)
+    def __init__(
+        self,
+        clip: Clip,
+        generator: Generator,
+        pipeline: str | Path,
+        rounds: int,
+        steps: int,
+        photos: Sequence[Path] = (),
+        parent: str = "dress",
+    ) -> None:
+        """Put it together.
+
+        Args:
+            clip: a model.
+            generator: what ours learns with.
+            pipeline: the same for diffusers, from `whole_pipeline`.
+            rounds: timings of each.
+            steps: of each in a round.
+            photos: files or folders; pictures of the fashion world where empty.
+            parent: what they show, words of the tokenizer's.
+
+        Raises:
+            ConceptError: no photo can be read; no parent.
+        """
+        super().__init__(rounds)
+        self.clip, self.generator, self.pipeline, self.parent = clip, generator, pipeline, parent
+        self.settings = settings_of(clip.spec, steps)
+        self.files = readable(photos) if photos else []
+        self.prepared: list[float] = []
+        if not clip.text_tower.token_ids(parent):
+            raise ConceptError(f'parent "{parent}": say what the photos show, as --parent dress')
+
+    def tasks(self, seed: int, folder: Path) -> dict[str, Task]:
+        self.files = self.files or draw_photos(folder)
+        clip, settings = self.clip, self.settings
+        began = time.perf_counter()
+        problem = frozen(clip, self.generator, self.files, self.parent, settings)
+        self.prepared.append(time.perf_counter() - began)
+        size = self.generator.size
+        theirs = DiffusersLoop(self.pipeline, self.files, self.parent, settings, clip, size, seed)
+        return {
+            OURS: lambda _: learn_vectors(problem, clip.text_tower, settings, seed),
+            THEIRS: lambda _: [theirs.step() for _ in range(settings.steps)],
+        }
+
+    def values(self) -> dict[str, Any]:
+        """The ratio, and steps per second of the median round."""
+        rates = {
+            name: [self.settings.steps / statistics.median(seconds[name]) for seconds in self.seconds]
+            for name in (OURS, THEIRS)
+        }
+        return super().values() | {
+            "steps per second": {name: asdict(summary(found)) for name, found in rates.items()},
+            "times as fast": asdict(self.faster(OURS)),
+            "seconds before": asdict(summary(self.prepared)),
+        }
+
+    def table(self) -> Table:
+        found = self.values()
+        rows = []
+        for name in (OURS, THEIRS):
+            taken = [second for seconds in self.seconds for second in seconds[name]]
+            before = f"{found['seconds before']['mean']:.1f}" if name == OURS else "-"
+            rate = found["steps per second"][name]["mean"]
+            span = f"{min(taken):.2f} to {max(taken):.2f}"
+            rows.append((name, f"{rate:.2f}", shown(self.faster(name), ".2f"), span, before))
+        columns = ("", "steps/s", "times as fast", "rounds, s", "before, once, s")
+        return Table(self.title, columns, tuple(rows), self.note())
+
+    def note(self) -> str:
+        return (
+            f"{len(self.files)} photos, {self.settings.n_vectors} vectors, batches of {self.settings.batch_size}, "
+            f"{self.settings.steps} steps a round. {super().note()}"
+        )
 
 
-def settings_of(spec: ModelSpec, steps: int, batch_size: int, n_vectors: int | None = None) -> Settings:
-    """Textual inversion without projection: `steps` of a run, with their share of its held-out looks."""
+def settings_of(spec: ModelSpec, steps: int) -> Settings:
+    """Textual inversion without projection: `steps` of a model's own run, with their share of its held-out looks."""
     own = lessons.settings_for(spec)
     noises = max(round(own.held_out_noises * steps / own.check_every), 1)
-    return replace(
-        own,
-        n_vectors=n_vectors or own.n_vectors,
-        batch_size=batch_size,
-        steps=steps,
-        check_every=steps,
-        held_out_noises=noises,
-        projection=False,
-    ).by("textual inversion")
+    return replace(own, steps=steps, check_every=steps, held_out_noises=noises, projection=False).by(
+        "textual inversion"
+    )
 
 
 def frozen(
@@ -194,86 +297,33 @@ def frozen(
     )
 
 
-def measure(
-    clip: Clip,
-    files: Sequence[Path],
-    parent: str,
-    settings: Settings,
-    rounds: int = 5,
-    seed: int = 0,
-    generator: str | None = None,
-) -> Speed:
-    """Time both on the same photos.
+def whole_pipeline(clip: Clip, source: str | None, folder: Path) -> str | Path:
+    """What diffusers loads a generator from, as `Generator.load` takes its source.
 
-    Args:
-        clip: a model with a generator.
-        files: the photos.
-        parent: what they show, one word of the tokenizer's.
-        settings: from `settings_of`.
-        rounds: timings of each.
-        seed: of draws, and of the order in each round.
-        generator: a Stable Diffusion folder; the model's own generator unless given.
+    Parts without a text encoder are joined with the model's own in `folder`. Raises ModelError where they can't be.
     """
-    ours = Generator.load(clip, generator)
-    began = time.perf_counter()
-    problem = frozen(clip, ours, files, parent, settings)
-    prepared = time.perf_counter() - began
-    folder = Path(generator) if generator else pipeline_folder(clip.spec)
-    theirs = DiffusersLoop(folder, files, parent, settings, clip, seed)
+    if source is None:
+        return pipeline_folder(clip.spec)
+    parts = Path(source).expanduser()
+    if not parts.is_dir():
+        return source
+    return parts if (parts / "text_encoder").is_dir() else assemble(parts, clip.text_tower, folder)
 
-    def run() -> None:
-        for _ in range(settings.steps):
-            theirs.step()
 
-    tasks = {OURS: lambda: learn_vectors(problem, clip.text_tower, settings, seed), THEIRS: run}
-    return Speed(in_turns(tasks, rounds, seed), settings.steps, prepared)
+def readable(paths: Sequence[Path]) -> list[Path]:
+    """The photos of files and folders that can be read. Raises ConceptError where none can."""
+    files = photos.image_files(paths)
+    _, skipped = photos.load_images(files)
+    left_out = {path for path, _ in skipped}
+    if found := [file for file in files if file not in left_out]:
+        return found
+    raise ConceptError(f"{', '.join(map(str, paths))}: no photo that can be read; give 3 to 5 of one thing")
 
 
 def draw_photos(folder: Path, n: int = 4, side: int = 512) -> list[Path]:
     """Pictures of one dress of the fashion world, as JPEG files."""
     item = instance(1, "test", kind="dress")
-    files = [folder / f"{i}.jpg" for i in range(n)]
+    files = [folder / f"dress-{i}.jpg" for i in range(n)]
     for i, file in enumerate(files):
         render(scene(i, "test", item=item), side).save(file, quality=92)
     return files
-
-
-def table(speed: Speed) -> str:
-    """The measurement in Markdown."""
-    lines = ["| | steps/s | times as fast | rounds, s | before, once, s |", "|---|---|---|---|---|"]
-    for name in (OURS, THEIRS):
-        times = speed.ratio if name == OURS else 1.0
-        span = f"{min(speed.seconds[name]):.2f} to {max(speed.seconds[name]):.2f}"
-        before = f"{speed.prepared:.1f}" if name == OURS else "-"
-        lines.append(f"| {name} | {speed.steps_per_second(name):.2f} | {times:.2f} | {span} | {before} |")
-    return "\n".join(lines)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", default="gair-mini")
-    parser.add_argument("--generator", help="a Stable Diffusion 1.x folder; the model's own unless given")
-    parser.add_argument("--device")
-    parser.add_argument("--photos", type=Path, help="a folder of photos of one thing")
-    parser.add_argument("--parent", default="dress", help="what they show")
-    parser.add_argument("--vectors", type=int, help="the model's own number unless given")
-    parser.add_argument("--batch-size", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=50, help="of each in a round")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    clip = Clip(resolve(args.model), args.device)
-    settings = settings_of(clip.spec, args.steps, args.batch_size, args.vectors)
-    with tempfile.TemporaryDirectory() as folder:
-        files = photos.image_files([args.photos]) if args.photos else draw_photos(Path(folder))
-        speed = measure(clip, files, args.parent, settings, args.rounds, args.seed, args.generator)
-        print(
-            f"{args.model}, {len(files)} photos, {settings.n_vectors} vectors, batch size {settings.batch_size}, "
-            f"{args.rounds} rounds of {args.steps} steps each in turns, seed {args.seed}, {clip.device}, "
-            f"{torch.get_num_threads()} threads\n"
-        )
-    print(table(speed))
-
-
-if __name__ == "__main__":
-    main()

@@ -360,21 +360,59 @@ def fewshot(
 
 @app.command()
 def speed(
-    rounds: Annotated[int, typer.Option(min=3, help="How often each is timed, in turns.")] = 30,
-    images: Annotated[int, typer.Option(min=32, help="Pictures of the indexing run.")] = 128,
+    parts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST", help="Of text,indexing,learning,gair. [default: all that the model has]"
+        ),
+    ] = None,
     seeds: Seeds = "1",
+    rounds: Annotated[
+        int,
+        typer.Option(
+            min=3, help="How often text is timed, in turns; a tenth for indexing and learning, 5 at least."
+        ),
+    ] = 30,
+    images: Annotated[int, typer.Option(min=32, help="Pictures of the indexing run.")] = 128,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of learning, of each side in a round.")] = 30,
+    photos: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="To learn from; again for more. [default: drawn here]"),
+    ] = None,
+    parent: Annotated[str, typer.Option(metavar="TEXT", help="What they show.")] = "dress",
+    queries: Annotated[int, typer.Option(min=1, help="GAIR's searches a seed.")] = 16,
+    concepts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST", help="Stored tokens that GAIR searches for. [default: stand-ins made here]"
+        ),
+    ] = None,
+    generator: common.Generator = None,
+    scheduler: common.Scheduler = None,
+    draw_steps: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Of denoising. [default: the scheduler's]")
+    ] = None,
+    guidance: Annotated[float, typer.Option(min=0, metavar="X", help="Classifier-free guidance.")] = 5.0,
     model: common.Model = None,
     device: common.Device = None,
     out: Out = None,
     as_json: common.Json = False,
 ) -> None:
-    """What reweighting costs (SToRI, table 7), and indexing and queries, as ratios in one run."""
+    """What reweighting (SToRI, table 7), queries, indexing, learning and GAIR cost, as ratios in one run."""
     numbers = _seeds(seeds)
+    from gair_search.benchmarks.speed import Settings
     from gair_search.benchmarks.speed import speed as measure
 
+    from gair_search.generator import Sampling
+
+    settings = Settings(
+        tuple(common.words(parts)), numbers, rounds, images, steps, queries, tuple(photos or ()), parent,
+        tuple(common.words(concepts)), generator, Sampling(scheduler, draw_steps, guidance),
+    )  # fmt: skip
+    _ = settings.asked  # an unknown part is said before the model loads
     clip = _clip(model, device)
     with _progress("rounds", as_json) as advance:
-        report = measure(clip, numbers, rounds, images, advance)
+        report = measure(clip, settings, advance)
     _finish(report, out, None, as_json)
 
 

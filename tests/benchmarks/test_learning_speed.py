@@ -1,6 +1,8 @@
 """The two loops do the same work on the same weights, at random ones."""
 
+import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,15 +11,16 @@ from gair_search.benchmarks.learning_speed import (
     OURS,
     THEIRS,
     DiffusersLoop,
-    Speed,
-    measure,
+    Learning,
+    readable,
     settings_of,
-    table,
+    whole_pipeline,
 )
 from support.generator import tiny_model
 from support.photos import make_photos
 
 from gair_search.clip import Clip
+from gair_search.generator import Generator
 from gair_search.models import resolve
 from gair_search.pipeline import pipeline_folder
 from gair_search.tokens.learn import PAPER
@@ -31,8 +34,8 @@ def tiny(tmp_path: Path) -> Clip:
 
 def test_their_loop_learns_the_concept_s_rows_alone_from_our_conditioning(tiny: Clip, tmp_path: Path) -> None:
     files = make_photos(tmp_path / "photos", 3)
-    settings = settings_of(tiny.spec, 2, 2, 3)
-    loop = DiffusersLoop(pipeline_folder(tiny.spec), files, "dress", settings, tiny, 0)
+    settings = replace(settings_of(tiny.spec, 2), batch_size=2, n_vectors=3)
+    loop = DiffusersLoop(pipeline_folder(tiny.spec), files, "dress", settings, tiny, (16, 16), 0)
     assert loop.rows == [49408, 49409, 49410]
     (dress,) = tiny.text_tower.token_ids("dress")
     with torch.inference_mode():
@@ -55,19 +58,64 @@ def test_their_loop_learns_the_concept_s_rows_alone_from_our_conditioning(tiny: 
 
 
 def test_settings_are_a_piece_of_a_run(tiny: Clip) -> None:
-    settings = settings_of(tiny.spec, 25, 4)
+    settings = settings_of(tiny.spec, 25)
     assert (settings.lambda_sd, settings.lambda_ce, settings.projection) == (1, 0, False)
-    assert (settings.steps, settings.check_every, settings.batch_size) == (25, 25, 4)
+    assert (settings.steps, settings.check_every, settings.batch_size) == (25, 25, PAPER.batch_size)
     assert settings.held_out_noises == PAPER.held_out_noises / 4  # the paper's looks are 100 steps apart
     assert settings.n_vectors == PAPER.n_vectors
 
 
+def part(clip: Clip, folder: Path, rounds: int) -> Learning:
+    make_photos(folder, 2)
+    return Learning(clip, Generator.load(clip), pipeline_folder(clip.spec), rounds, 2, [folder])
+
+
 def test_both_are_timed(tiny: Clip, tmp_path: Path) -> None:
-    files = make_photos(tmp_path / "photos", 2)
-    speed = measure(tiny, files, "dress", settings_of(tiny.spec, 2, 2, 2), rounds=2)
-    assert {name: len(seconds) for name, seconds in speed.seconds.items()} == {OURS: 2, THEIRS: 2}
-    assert speed.ratio > 0
-    assert speed.prepared > 0
-    told = Speed({OURS: [1.0, 2.0, 9.0], THEIRS: [8.0, 1.0, 6.0]}, 10, 0.5)
-    assert (told.steps_per_second(OURS), told.ratio) == (5, 3)
-    assert "| gair-search | 5.00 | 3.00 | 1.00 to 9.00 | 0.5 |" in table(told)
+    learning = part(tiny, tmp_path / "photos", 2)
+    learning.run(0, tmp_path, tiny.device)
+    (seconds,) = learning.seconds
+    assert {name: len(found) for name, found in seconds.items()} == {OURS: 2, THEIRS: 2}
+    assert learning.prepared[0] > 0
+    learning.seconds = [{OURS: [1.0, 2.0, 9.0], THEIRS: [8.0, 6.0, 9.0]}]
+    learning.prepared = [0.5]
+    found = learning.values()
+    assert found["ratios"][OURS]["mean"] == pytest.approx(1 / 3)
+    assert found["times as fast"]["mean"] == pytest.approx(3)
+    assert found["steps per second"][OURS]["mean"] == 1
+    assert learning.table().rows == (
+        (OURS, "1.00", "3.00", "1.00 to 9.00", "0.5"),
+        (THEIRS, "0.25", "1.00", "6.00 to 9.00", "-"),
+    )
+    assert "2 photos, 10 vectors, batches of 4, 2 steps a round" in learning.table().note
+
+
+def test_a_generator_need_not_be_square(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "wide")
+    config = folder / "generator/unet/config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_size": [8, 12]}))
+    clip = Clip(resolve(f"local-dir:{folder}"), "cpu")
+    learning = part(clip, tmp_path / "photos", 1)
+    tasks = learning.tasks(0, tmp_path)
+    for name in (OURS, THEIRS):
+        assert tasks[name](0)
+    loop = DiffusersLoop(
+        learning.pipeline, learning.files, "dress", learning.settings, clip, learning.generator.size, 0
+    )
+    assert loop.photos[0]["pixels"].shape == (3, 16, 24)
+    assert loop.step() > 0
+
+
+def test_photos_that_can_t_be_read_are_left_out(tmp_path: Path) -> None:
+    first, second = make_photos(tmp_path, 2)
+    second.write_bytes(b"no image")
+    assert readable([tmp_path]) == [first]
+
+
+def test_parts_alone_are_joined_for_diffusers(tiny: Clip, tmp_path: Path) -> None:
+    assert tiny.spec.folder is not None
+    parts = str(tiny.spec.folder / "generator")
+    assert whole_pipeline(tiny, None, tmp_path / "own") == pipeline_folder(tiny.spec)
+    assert whole_pipeline(tiny, parts, tmp_path / "joined") == tmp_path / "joined"
+    assert (tmp_path / "joined/text_encoder/config.json").is_file()
+    assert whole_pipeline(tiny, str(tmp_path / "joined"), tmp_path / "other") == tmp_path / "joined"
+    assert whole_pipeline(tiny, "somebody/repository", tmp_path / "other") == "somebody/repository"

@@ -136,3 +136,22 @@ def test_fewshot_prints_three_tables_and_json(gair: Gair, tmp_path: Path) -> Non
     code, _, err = gair("bench", "fewshot", "--dataset", "caltech256")
     assert code == 1
     assert "--data FOLDER" in err
+
+
+def test_speed_prints_a_table_a_part_and_json(gair: Gair, tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "tiny")
+    told = ["--model", f"local-dir:{model}", "--parts", "learning,gair", "--rounds", "3", "--steps", "1"]
+    told += ["--queries", "1", "--draw-steps", "1", "--photos", make_photos(tmp_path / "photos", 2)[0]]
+    code, out, _ = gair("bench", "speed", *told, "--out", tmp_path / "out")
+    assert code == 0
+    assert "| gair-search | " in out
+    assert "| plain loop of 11 | " in out
+    assert "1 photos" in out
+    assert (tmp_path / "out/speed.md").read_text() in out
+    code, out, _ = gair("bench", "speed", *told, "--parts", "gair", "--json")
+    answer = json.loads(out)
+    assert answer["settings"]["parts"] == ["gair"]
+    assert answer["gair"]["ways"]["plain loop of 11"]["images"] == 11
+    code, _, err = gair("bench", "speed", "--parts", "learning_speed")
+    assert code == 1
+    assert 'no part "learning_speed"; there are: text, indexing, learning, gair' in err
