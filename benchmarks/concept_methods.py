@@ -1,5 +1,6 @@
 """Table 4's methods (Perera et al., section 5): ways to ask for a concept in a context, a few lines each."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -66,6 +67,13 @@ class Study:
     words: tuple[str, ...] = ()
     seed: int = 0
     generator: "Generator | None" = None
+
+    @cached_property
+    def digest(self) -> str:
+        """8 hex digits that tell studies of other pictures apart."""
+        seen = hashlib.sha256(self.images.tobytes() + self.others.tobytes())
+        seen.update("\n".join(self.concept.captions.values()).encode())
+        return seen.hexdigest()[:8]
 
     @cached_property
     def attributes(self) -> list[str]:

@@ -35,7 +35,7 @@ from gair_search.benchmarks.datasets.base import Query, RetrievalSet
 from gair_search.benchmarks.datasets.dreambooth import dreambooth
 from gair_search.benchmarks.datasets.fashion import fashion_world
 from gair_search.benchmarks.datasets.pervl import Captions, Split, deepfashion2
-from gair_search.benchmarks.harness import Progress, Report, Table, Work
+from gair_search.benchmarks.harness import Progress, Report, Table, Work, digest
 from gair_search.benchmarks.measures import (
     Comparison,
     Summary,
@@ -110,7 +110,7 @@ class Settings:
     split: Split = "test"
     captions: Captions = "detailed"
     attributes: tuple[str, ...] = ()
-    world: Mapping[str, int] = field(default_factory=dict)
+    world: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -267,17 +267,20 @@ class Kept:
                 return asked_with_update(study, np.stack(np.split(vectors_of(study, cell), 2))), cell
             return asked_with(study, vectors_of(study, cell), with_parent=name != PALAVRA), cell
 
+        options = GairOptions()
+
         def drawn() -> dict[str, Any]:
             begun = time.perf_counter()
             vectors = vectors_of(study, self.token(study, GAIR[name]))
-            found = with_gair(study, vectors, GairOptions())
+            found = with_gair(study, vectors, options)
             return {
                 "queries": {q.id: facts.pack(v) for q, (_, v) in zip(study.queries, found, strict=True)},
                 "weights": [w for w, _ in found],
                 "seconds": time.perf_counter() - begun,
             }
 
-        cell = self.drawn.cell(cell_name(study, name), drawn)
+        asked = digest([repr(options), [query.text("") for query in study.queries]])
+        cell = self.drawn.cell(f"{cell_name(study, name)}-{asked}", drawn)
         return np.stack([facts.unpack(cell["queries"][query.id]) for query in study.queries]), cell
 
     def token(self, study: Study, name: str, learning: Learning | None = None) -> dict[str, Any]:
@@ -315,7 +318,8 @@ class Kept:
 
 
 def cell_name(study: Study, name: str) -> str:
-    return f"seed{study.seed}/{study.concept.name}/{name.replace(' ', '-')}"
+    """The name of a cell of what is learned for a study: other pictures make another name."""
+    return f"seed{study.seed}/{study.concept.name}-{study.digest}/{name.replace(' ', '-')}"
 
 
 def vectors_of(study: Study, cell: Mapping[str, Any]) -> Features:

@@ -47,6 +47,7 @@ def fashion_world(
     size: int = SIZE,
     kinds: int = N_KINDS,
     train_places: int = 2,
+    elsewhere: bool = True,
 ) -> RetrievalSet:
     """PerVL-DeepFashion2's protocol: instances as concepts, each to be found again in a place that is named.
 
@@ -54,7 +55,8 @@ def fashion_world(
     descriptions (kind, colour, pattern, second colour), so that most share theirs with others and differ in what
     no caption names: cut, shade, fabric, trim and emblem. The distractors are further instances of the same
     descriptions. All are shown in the same places, one view in each, so that the gallery holds for every query
-    this concept in other places, and others that the same words describe in this place.
+    this concept in other places, and others that the same words describe in this place. As in anybody's photos,
+    the places where a concept was learned are among them: a query that recalls them finds it there.
 
     Args:
         seed: draws everything; sets of different seeds share nothing.
@@ -65,6 +67,7 @@ def fashion_world(
         size: side of the pictures in pixels; small ones blur what tells instances apart.
         kinds: descriptions, each of another kind, at most 12.
         train_places: places that a concept's training views are in, or all that are left if fewer.
+        elsewhere: whether the gallery holds further views of all instances, one in each place that no query names.
 
     Raises:
         ValueError: no place left to train in, or more kinds than there are.
@@ -98,6 +101,9 @@ def fashion_world(
         for place, picture in zip(tests, shown, strict=True):
             text = f"{article} {SUBJECT} {BACKGROUNDS[place][0]}"
             queries.append(Query(picture.id, text, name, frozenset({picture.id})))
+    if elsewhere:
+        for i, item in enumerate(instances(seed, concepts + distractors, size, kinds)):
+            gallery += [view(item, place, f"{seed}-{i}-{item.kind}/{place}") for place in rest]
     return RetrievalSet(f"fashion-world-{shots}-seed{seed}", tuple(learned), tuple(gallery), tuple(queries))
 
 
