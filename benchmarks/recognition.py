@@ -442,6 +442,8 @@ def _figure_4(values: Mapping[str, Any]) -> "Figure":
         figure.axes[0].set_xscale("log")
     figure.axes[0].set_yticks(range(len(names)), [f"loss weights {n}" if n[0] == "(" else n for n in names])
     figure.axes[0].invert_yaxis()
+    said = "box: quartiles; line: 5% to 95%; dot: mean; band: the attributes' mean and standard deviation"
+    figure.suptitle(said, fontsize=7)
     return figure
 
 
@@ -472,15 +474,17 @@ def _figure_1(
             images = [ImageOps.fit(tile.image(), (SIDE, SIDE)) for tile in tiles(file, 1, SAMPLES)]
             cells.append(Cell(block(images, 2), _accuracies(found[name][label])))
         rows.append((f"{concept.name}\n{concept.parent}", cells))
-    feet = ["(lambda_SD, lambda_CE)\naccuracy"] + [
+    feet = ["(lambda_SD, lambda_CE)\nmean accuracy"] + [
         f"{name}\n{_accuracies({m: v['mean'] for m, v in means[name].items() if m in ACCURACIES})}"
         for name in means
     ]
-    title = "'image of a * c' by loss weights; accuracies of each concept and, below, of all"
+    title = (
+        "'image of a * c' by tokens of different loss weights, and what share of held-out pictures they tell"
+    )
     return grid(rows, (), feet, title, side)
 
 
 def _accuracies(values: Mapping[str, float]) -> str:
-    """As `c 98.5%  * c 100.0%`; what wasn't measured is left out."""
+    """As `c 98%   * c 100%`; what wasn't measured is left out."""
     told = zip(("c", "* c"), ACCURACIES, strict=True)
-    return "   ".join(f"{short} {values[name]:.1%}" for short, name in told if name in values)
+    return "   ".join(f"{short} {values[name]:.0%}" for short, name in told if name in values)

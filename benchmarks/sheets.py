@@ -101,14 +101,16 @@ def grid(
     width = _LABEL + max([len(columns), len(feet), *(len(cells) for _, cells in rows)]) * step + _PAD
     said = _broken(title, (width - 2 * _PAD) * 0.85)
     heads, below = ([_broken(text, side) for text in texts] for texts in (columns, feet))
-    start = _PAD + 18 * len(said)
+    start = _PAD + 18 * len(said) + (_PAD if said else 0)
     top = start + _height(heads)
     # a label may be as high as its row
     labels = [_broken(name, _LABEL - 2 * _PAD, side // _LINE) for name, _ in rows]
     under = [_height([_broken(cell.caption, side) for cell in cells]) for _, cells in rows]
-    bottom = top + sum(step + extra for extra in under)
+    bottom = top + sum(step + extra for extra in under) + (_PAD if below else 0)
     canvas = Image.new("RGB", (width, bottom + _height(below) + _PAD), "white")
     draw = ImageDraw.Draw(canvas)
+    if below:
+        draw.line((_PAD, bottom - _PAD, width - _PAD, bottom - _PAD), "gray")
     draw.text((_PAD, _PAD), "\n".join(said), "black", bold)
     for y, texts in ((start, heads), (bottom, below)):
         for i, lines in enumerate(texts):
