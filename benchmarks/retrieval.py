@@ -484,7 +484,7 @@ def _figure(methods: Mapping[str, Mapping[str, Any]]) -> "Figure":
             linewidth=1,
             label="paper, DeepFashion2",
         )
-        axes.legend(fontsize=7)
+        figure.legend(fontsize=7, loc="outside upper right")
     axes.set_yticks(places, list(methods))
     axes.set(xlabel="MRR, %", xlim=(0, 100))
     axes.invert_yaxis()
@@ -509,7 +509,7 @@ def _figure_6(
         if drawn:
             cells.append(Cell(drawn[i].image(_SIDE), f"w = {weights[i]:.2f}" if weights else ""))
         rank = round(1 / answer.values["MRR"]) if answer.values["MRR"] else None
-        truth = next((hit for hit in answer.hits if hit in query.relevant), min(query.relevant))
+        truth = next(id for id in (*answer.hits, *sorted(query.relevant)) if id in query.relevant)
         cells.append(Cell(gallery[truth].image(_SIDE), f"rank {rank}" if rank else "not found"))
         for hit in answer.hits:
             cells.append(Cell(gallery[hit].image(_SIDE), frame=_RIGHT if hit in query.relevant else ""))

@@ -102,7 +102,7 @@ def grid(
     said = _broken(title, (width - 2 * _PAD) * 0.85)
     heads, below = ([_broken(text, side) for text in texts] for texts in (columns, feet))
     start = _PAD + 18 * len(said) + (_PAD if said else 0)
-    top = start + _height(heads)
+    top = start + _height(heads) + (_PAD // 2 if heads else 0)
     # a label may be as high as its row
     labels = [_broken(name, _LABEL - 2 * _PAD, side // _LINE) for name, _ in rows]
     under = [_height([_broken(cell.caption, side) for cell in cells]) for _, cells in rows]
@@ -112,9 +112,11 @@ def grid(
     if below:
         draw.line((_PAD, bottom - _PAD, width - _PAD, bottom - _PAD), "gray")
     draw.text((_PAD, _PAD), "\n".join(said), "black", bold)
-    for y, texts in ((start, heads), (bottom, below)):
-        for i, lines in enumerate(texts):
-            draw.text((_LABEL + i * step, y), "\n".join(lines), "black", font)
+    for i, lines in enumerate(heads):  # the last line of each right above the images
+        x = _LABEL + i * step
+        draw.text((x, start + _height(heads) - _LINE * len(lines)), "\n".join(lines), "black", font)
+    for i, lines in enumerate(below):
+        draw.text((_LABEL + i * step, bottom), "\n".join(lines), "black", font)
     y = top
     for label, (_, cells), extra in zip(labels, rows, under, strict=True):
         draw.text((_PAD, y), "\n".join(label), "black", font)
