@@ -30,8 +30,10 @@ from gair_search.clip import Clip, TextTower
 from gair_search.errors import DatasetError
 from gair_search.generator import Sampling
 from gair_search.tokens.attributes import average_embeddings
+from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.learn import Settings as Learning
 from gair_search.tokens.prompts import CLASSIFICATION, Slot
+from gair_search.tokens.report import affinity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,7 +90,7 @@ class Settings(learning.Settings):
 
 @dataclass(frozen=True)
 class Sampled:
-    """A concept that figure 1 draws: its study, and the tokens `[n_vectors, text_width]` by loss weights."""
+    """A concept for the figures: its study, and its tokens `[n_vectors, text_width]` by method and loss weights."""
 
     study: Study
     tokens: dict[str, Tensor]
@@ -143,7 +145,9 @@ def recognition(
         total = len(trials) * len(found) * len(settings.seeds)
         for trial in trials:
             study, label = lessons.study(trial, seed), f"seed{seed}/{trial.concept.name}"
-            samples.append(Sampled(study, {}))
+            sampled = Sampled(study, {})
+            if seed == settings.seeds[0] and len(samples) < SHOWN:
+                samples.append(sampled)
             for name in found:
                 vectors, took = lessons.vectors(study, name, swept.get(name))
                 told = text_features(clip.text_tower, trial.concept.parent, vectors)
@@ -151,8 +155,7 @@ def recognition(
                 seconds[name].append(took)
                 if len(vectors):
                     embeddings.add(name, study, vectors)
-                if name in swept:
-                    samples[-1].tokens[name] = vectors
+                    sampled.tokens[name] = vectors
                 if save_run and name in lessons.rows:
                     _keep_run(report, name, label, trial, tested[trial.concept.name], told[0])
                 done += 1
@@ -171,10 +174,11 @@ def recognition(
     if embeddings.values:
         report.tables.append(_table_of_figure_4(report))
         report.figures["recognition-embeddings"] = partial(_figure_4, report.values["embeddings"])
+    if samples and (learned := [name for name in samples[0].tokens if name in lessons.rows]):
+        report.figures["recognition-affinity"] = partial(_figure_4_affinity, samples[0], learned)
     if swept and lessons.generator:
-        shown = [one for one in samples if one.study.seed == settings.seeds[0]][:SHOWN]
         report.pictures["recognition-loss-weights"] = partial(
-            _figure_1, lessons, shown, found, report.values["loss weights"], work
+            _figure_1, lessons, samples, found, report.values["loss weights"], work
         )
     return report
 
@@ -447,6 +451,27 @@ def _figure_4(values: Mapping[str, Any]) -> "Figure":
     return figure
 
 
+def _figure_4_affinity(one: Sampled, names: Sequence[str]) -> "Figure":
+    """Figure 4 (i to iii) of one concept: cosines among attributes, and of each method's token with them."""
+    tower, words = one.study.clip.text_tower, one.study.attributes
+    rows = []
+    for name in names:
+        token = CustomToken("c", one.tokens[name].float().cpu().numpy(), tower.table_hash)
+        labels, cosines = affinity(token, tower, words)
+        rows.append(cosines[-1, :-1])
+    matrix, shown = np.vstack([cosines[:-1, :-1], rows]), len(labels) - 1
+    figure = new_figure(1, 2.4 + 0.17 * shown, 1.2 + 0.17 * len(matrix))
+    (axes,) = figure.axes
+    # clipped at 0.4 as in the paper, unless that hides what tokens differ in
+    seen = axes.imshow(matrix, "Blues", vmin=0, vmax=max(0.4, float(np.max(rows))))
+    axes.axhline(shown - 0.5, color="black", linewidth=1)
+    axes.set_xticks(range(shown), labels[:-1], rotation=90, fontsize=7)
+    axes.set_yticks(range(len(matrix)), [*labels[:-1], *names], fontsize=7)
+    axes.set_title(f"cosines, {one.study.concept.name} ({one.study.concept.parent})", fontsize=8)
+    figure.colorbar(seen, ax=axes, shrink=0.5)
+    return figure
+
+
 def _figure_1(
     lessons: Lessons,
     shown: Sequence[Sampled],
@@ -464,9 +489,9 @@ def _figure_1(
     for study, tokens in ((one.study, one.tokens) for one in shown):
         concept, label = study.concept, f"seed{study.seed}/{study.concept.name}"
         cells = [Cell(concept.images[0].image(side), "learned from")]
-        for name, vectors in tokens.items():
+        for name in means:
 
-            def draw(parent: str = concept.parent, vectors: Tensor = vectors) -> bytes:
+            def draw(parent: str = concept.parent, vectors: Tensor = tokens[name]) -> bytes:
                 told = contexts_of(lessons.clip.text_tower, parent, vectors, ("",))
                 return sheet(generator, told, SAMPLES, sampling)
 

@@ -509,7 +509,7 @@ def _figure_6(
         if drawn:
             cells.append(Cell(drawn[i].image(_SIDE), f"w = {weights[i]:.2f}" if weights else ""))
         rank = round(1 / answer.values["MRR"]) if answer.values["MRR"] else None
-        truth = next(id for id in (*answer.hits, *sorted(query.relevant)) if id in query.relevant)
+        truth = next(name for name in (*answer.hits, *sorted(query.relevant)) if name in query.relevant)
         cells.append(Cell(gallery[truth].image(_SIDE), f"rank {rank}" if rank else "not found"))
         for hit in answer.hits:
             cells.append(Cell(gallery[hit].image(_SIDE), frame=_RIGHT if hit in query.relevant else ""))

@@ -92,7 +92,7 @@ def grid(
     """Labelled rows of images, with labels above and below the columns; long labels are broken.
 
     Args:
-        rows: label and images of each; what is not square is cropped.
+        rows: label and images of each; what is not square has white beside it.
         columns, feet: labels of as many columns as there are, or fewer.
         title: above all.
         side: of an image in pixels.
@@ -123,7 +123,8 @@ def grid(
         for i, cell in enumerate(cells):
             x = _LABEL + i * step
             if cell.image is not None:
-                canvas.paste(ImageOps.fit(cell.image, (side, side), Image.Resampling.BICUBIC), (x, y))
+                whole = ImageOps.pad(cell.image, (side, side), Image.Resampling.BICUBIC, "white")
+                canvas.paste(whole, (x, y))
             if cell.frame:
                 draw.rectangle((x, y, x + side - 1, y + side - 1), outline=cell.frame, width=_FRAME)
             draw.text((x, y + side), "\n".join(_broken(cell.caption, side)), "black", font)

@@ -158,7 +158,12 @@ def test_the_tables_in_small_share_tokens(
     monkeypatch.setattr(Generator, "sample", counted)
     for _ in range(2):
         names = {file.name for file in report.save(tmp_path / "out")}
-    assert {"recognition-loss-weights.png", "recognition-embeddings.svg"} <= names
+    wanted = {"recognition-loss-weights.png", "recognition-embeddings.svg", "recognition-affinity.svg"}
+    assert wanted <= names
+    axes = report.figures["recognition-affinity"]().axes[0]
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert shown == [*WORDS, *(name for name in found if name != TEXT_ONLY)]
+    assert np.diag(axes.images[0].get_array()) == pytest.approx(1)
     assert drawn == [SAMPLES] * 2 * 4  # two concepts of the first seed, four pairs, once
 
     monkeypatch.setattr(table_4, "learned_with", lambda *_: pytest.fail("learned again"))

@@ -41,7 +41,7 @@ def test_a_grid_has_a_cell_an_image() -> None:
 
 
 def test_frames_lie_within_and_labels_outside_the_images() -> None:
-    blue = Image.new("RGB", (64, 32), "blue")
+    blue = Image.new("RGB", (32, 32), "blue")
     plain = grid([("a", [Cell(blue), Cell(blue)])])
     framed = grid([("a", [Cell(blue, frame="lime"), Cell(blue)])])
     assert framed.size == plain.size
@@ -56,6 +56,8 @@ def test_frames_lie_within_and_labels_outside_the_images() -> None:
     both = grid([(long, [Cell(blue)]), (long, [Cell(blue)])])
     assert both.height == grid([("a", [Cell(blue)]), ("a", [Cell(blue)])]).height
     assert colors(both)[(0, 0, 255)] == 2 * 96 * 96
+    wide = grid([("a", [Cell(Image.new("RGB", (64, 32), "blue"))])])  # nothing of it is cut off
+    assert colors(wide)[(0, 0, 255)] == 96 * 48
 
 
 def test_a_block_is_filled_row_by_row() -> None:
