@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gair_search.clip import Clip
 from gair_search.compiler import query_vector
-from gair_search.gair import GairOptions, mixture
+from gair_search.gair import GairOptions, Mixture, mixture
 from gair_search.prompt import escape
 from gair_search.tokens import attributes, negatives
 from gair_search.tokens.custom_token import CustomToken
@@ -292,15 +292,19 @@ def with_gair(study: Study, vectors: Features, options: GairOptions) -> list[tup
         GeneratorError: all that is drawn is blank.
     """
     assert study.generator is not None
-    visualizer = Visualizer(study.clip, study.generator)
-    token, mean = _token(study.clip, vectors), study.images.mean(0)
+    visualizer, mean = Visualizer(study.clip, study.generator), study.images.mean(0)
     found = []
     for query in study.queries:
-        prompt = prompt_of(query, study.concept.parent)
-        told = mixture(prompt, study.clip, lambda _: token, study.attributes)
+        told = mixed(study, query, vectors)
         w = best(visualizer.explore(told, mean, options)[0])
         found.append((w, told.query_vector(w)))
     return found
+
+
+def mixed(study: Study, query: Query, vectors: Features) -> Mixture:
+    """A query with a token `[n_vectors, text_width]`, and with the attributes in its place."""
+    token, prompt = _token(study.clip, vectors), prompt_of(query, study.concept.parent)
+    return mixture(prompt, study.clip, lambda _: token, study.attributes)
 
 
 def _token(clip: Clip, vectors: Features) -> CustomToken:

@@ -6,10 +6,8 @@ the ten. Who says so is the encoder that the token was learned with and, besides
 """
 
 import math
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +17,19 @@ from gair_search.benchmarks.concept_methods import OURS, Study
 from gair_search.benchmarks.datasets.base import Picture
 from gair_search.benchmarks.datasets.fashion import FREE, further_views
 from gair_search.benchmarks.datasets.trials import Trial
-from gair_search.benchmarks.harness import Progress, Report, Table, Work, as_png
+from gair_search.benchmarks.harness import Progress, Report, Table, Work
 from gair_search.benchmarks.judges import PIXELS, EncoderJudge, Judge, PixelJudge
 from gair_search.benchmarks.learning import Lessons
 from gair_search.benchmarks.measures import Comparison, Summary, paired_bootstrap, summary
 from gair_search.benchmarks.retrieval import cell_name
+from gair_search.benchmarks.sheets import SIDE, Cell, grid, sheet, tiles
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image
 from torch import Tensor, cat, inference_mode
 
 from gair_search.clip import Clip, TextTower
 from gair_search.errors import GairError
-from gair_search.generator import Generator, Sampling
+from gair_search.generator import Sampling
 from gair_search.tokens.prompts import CLASSIFICATION, Slot
 from gair_search.visualize import blank
 from gair_search.world import BACKGROUNDS
@@ -70,7 +69,6 @@ _RENDERED = 64
 """Side of renderings in pixels: about that of what is drawn."""
 _FITTED_ON, _TRUTH, _ROOM = FREE + 30_000, FREE + 40_000, 200
 _RENDERINGS = 1_500
-_CELL, _PAD, _LABEL = 96, 6, 150
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,8 @@ def generation(
         "generator": generator.identity,
         "sampling": asdict(generator.settled(settings.sampling)),
     }
-    drawn = Work("generation", _key(lessons, report.settings), work)
+    facts = {name: report.settings[name] for name in ("generator", "sampling", "contexts", "images")}
+    drawn = Work("generation", lessons.image_key(facts), work)
     rows = (*lessons.rows, *((RENDERED,) if settings.places else ()))
     seen: dict[str, dict[str, dict[str, Seen]]] = {}
     blanks = dict.fromkeys(rows, 0)
@@ -221,7 +220,7 @@ def generation(
 
 
 def contexts_of(tower: TextTower, parent: str, vectors: Tensor, contexts: Sequence[str]) -> Tensor:
-    """Conditioning of 'image of a * c CONTEXT', `[len(contexts), n_ctx, text_width]`.
+    """Conditioning of 'image of a * c CONTEXT', `[len(contexts), n_ctx, text_width]`; a context may be "".
 
     Args:
         vectors: a token, `[n_vectors, text_width]`; none leaves the parent alone.
@@ -231,7 +230,7 @@ def contexts_of(tower: TextTower, parent: str, vectors: Tensor, contexts: Sequen
     """
     rows = []
     for context in contexts:
-        slot = Slot.template(tower, f"{CLASSIFICATION} {context}", parent)
+        slot = Slot.template(tower, f"{CLASSIFICATION} {context}".rstrip(), parent)
         if slot.length(len(vectors)) > tower.n_ctx:
             raise GairError(
                 f'"{context}" with {len(vectors)} vectors takes {slot.length(len(vectors))} places of {tower.n_ctx}; '
@@ -270,51 +269,10 @@ def _drawn(lessons: Lessons, study: Study, name: str, settings: Settings, work: 
         assert lessons.generator is not None
         vectors, _ = lessons.vectors(study, name)
         told = contexts_of(study.clip.text_tower, study.concept.parent, vectors, settings.asked)
-        return _sheet(lessons.generator, told, settings.images, settings.sampling)
+        return sheet(lessons.generator, told, settings.images, settings.sampling)
 
-    sheet = work.file(f"{cell_name(study, name)}.png", draw)
-    return tiles(sheet, len(settings.asked), settings.images)
-
-
-def tiles(sheet: Path, rows: int, columns: int) -> list[Picture]:
-    """The images of a sheet, row by row."""
-
-    def tile(i: int) -> Picture:
-        def make(side: int | None) -> Image.Image:
-            whole = _opened(sheet)
-            width, height = whole.width // columns, whole.height // rows
-            left, top = i % columns * width, i // columns * height
-            return whole.crop((left, top, left + width, top + height))
-
-        return Picture(f"tile-{i}", make, sheet)
-
-    return [tile(i) for i in range(rows * columns)]
-
-
-@lru_cache(maxsize=1)  # tiles are asked for one after the other
-def _opened(sheet: Path) -> Image.Image:
-    with Image.open(sheet) as opened:
-        return opened.convert("RGB")
-
-
-def _sheet(generator: Generator, conditioning: Tensor, images: int, sampling: Sampling) -> bytes:
-    """A PNG: a row a context, a column a seed."""
-    n = len(conditioning)
-    # contexts of a seed beside each other, so that they share the first step without a prompt
-    seeds = [seed for seed in range(images) for _ in range(n)]
-    drawn = generator.sample(conditioning.repeat(images, 1, 1), seeds, sampling).cpu().numpy()
-    height, width = drawn.shape[1:3]
-    placed = drawn.reshape(images, n, height, width, 3).transpose(1, 2, 0, 3, 4)
-    return as_png(Image.fromarray(np.ascontiguousarray(placed.reshape(n * height, images * width, 3))))
-
-
-def _key(lessons: Lessons, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """All that a token's images depend on."""
-    key = lessons.settings.token_key(lessons.clip)
-    apart = ("seeds", "limit", "methods", "gair")
-    key = {name: value for name, value in key.items() if name not in apart}
-    key["embedder"] = lessons.clip.embedder_id.to_metadata()
-    return key | {name: facts[name] for name in ("generator", "sampling", "contexts", "images")}
+    file = work.file(f"{cell_name(study, name)}.png", draw)
+    return tiles(file, len(settings.asked), settings.images)
 
 
 def _judges(
@@ -420,24 +378,8 @@ def _grid_of(
             f"{trial.concept.name}, learned from": trial.concept.images[: len(contexts)]
         }
         rows |= {name: shown[:: len(shown) // len(contexts)] for name, shown in sheets.items()}
-        return grid({name: [one.image(_CELL) for one in some] for name, some in rows.items()}, contexts)
+        return grid(
+            [(name, [Cell(one.image(SIDE)) for one in some]) for name, some in rows.items()], contexts
+        )
 
     return draw
-
-
-def grid(rows: Mapping[str, Sequence[Image.Image]], columns: Sequence[str]) -> Image.Image:
-    """Labelled rows of images under labelled columns; long labels are broken."""
-    font, step, line = ImageFont.load_default(12), _CELL + _PAD, 15
-    heads = [textwrap.wrap(column, 14) for column in columns]
-    top = _PAD + line * max(map(len, heads))
-    size = _LABEL + len(columns) * step + _PAD, top + len(rows) * step + _PAD
-    canvas = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(canvas)
-    for i, lines in enumerate(heads):
-        draw.text((_LABEL + i * step, _PAD), "\n".join(lines), "black", font)
-    for j, (name, images) in enumerate(rows.items()):
-        draw.text((_PAD, top + j * step + _PAD), "\n".join(textwrap.wrap(name, 22)), "black", font)
-        for i, image in enumerate(images):
-            cell = ImageOps.fit(image, (_CELL, _CELL), Image.Resampling.BICUBIC)
-            canvas.paste(cell, (_LABEL + i * step, top + j * step))
-    return canvas

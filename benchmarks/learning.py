@@ -202,6 +202,12 @@ class Lessons:
         cell = self.kept.token(study, name, learning)
         return torch.from_numpy(retrieval.vectors_of(study, cell)).to(self.clip.device), cell["seconds"]
 
+    def image_key(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """All that a token's images depend on: what the token does, and `facts` of the drawing."""
+        apart = ("seeds", "limit", "methods", "gair")
+        key = {name: value for name, value in self.settings.token_key(self.clip).items() if name not in apart}
+        return key | {"embedder": self.clip.embedder_id.to_metadata()} | dict(facts)
+
     def _of_pool(self, trial: Trial) -> Features:
         own = {picture.id for picture in trial.concept.images}
         rows = self.kept.work.features(self.clip, trial.pool)

@@ -6,22 +6,37 @@ features of 'image of a * c': the concept's own, others of its parent, and those
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from gair_search.benchmarks import learning
-from gair_search.benchmarks.concept_methods import OURS, PROMPT_TUNING, Features
+from gair_search.benchmarks.concept_methods import OURS, PROMPT_TUNING, Features, Study
 from gair_search.benchmarks.datasets.trials import Trial
-from gair_search.benchmarks.harness import Progress, Report, Table
+from gair_search.benchmarks.generation import contexts_of
+from gair_search.benchmarks.harness import Progress, Report, Table, Work, new_figure
 from gair_search.benchmarks.learning import Lessons
 from gair_search.benchmarks.measures import Comparison, Summary, paired_bootstrap, roc_auc, summary
+from gair_search.benchmarks.retrieval import cell_name
+from gair_search.benchmarks.sheets import SHOWN, SIDE, Cell, block, grid, sheet, tiles
+from numpy.typing import ArrayLike
+from PIL import Image, ImageOps
 from torch import Tensor, inference_mode
+from torch.nn.functional import cosine_similarity, normalize
 
 from gair_search.clip import Clip, TextTower
 from gair_search.errors import DatasetError
+from gair_search.generator import Sampling
+from gair_search.tokens.attributes import average_embeddings
+from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.learn import Settings as Learning
 from gair_search.tokens.prompts import CLASSIFICATION, Slot
+from gair_search.tokens.report import affinity
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 AUCS = ("concept / parent", "concept / others", "parent / others")
 """Table 3's, of f(x) . tau_*."""
@@ -47,6 +62,14 @@ PAPER_TABLE_1 = {
 }
 """Accuracies in percent, on one concept: a teapot."""
 
+ATTRIBUTES = "attributes"
+"""Row of figure 4: the attributes' own embeddings."""
+
+SAMPLES = 4
+"""Images of each token in figure 1."""
+
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
 Values = dict[str, float]
 
 
@@ -63,6 +86,14 @@ class Settings(learning.Settings):
     def to_json(self, clip: Clip) -> dict[str, Any]:
         """All that results depend on, save the generator."""
         return super().to_json(clip) | {"loss_weights": [list(pair) for pair in self.loss_weights]}
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A concept for the figures: its study, and its tokens `[n_vectors, text_width]` by method and loss weights."""
+
+    study: Study
+    tokens: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -105,6 +136,8 @@ def recognition(
     report.settings["generator"] = lessons.generator.identity if lessons.generator else None
     found: dict[str, dict[str, Values]] = {name: {} for name in (*lessons.rows, *swept)}
     seconds: dict[str, list[float]] = {name: [] for name in found}
+    embeddings = Embeddings(clip.text_tower)
+    samples: list[Sampled] = []
     done = 0
     for seed in settings.seeds:
         trials = settings.trials(seed)[: settings.limit]
@@ -112,11 +145,17 @@ def recognition(
         total = len(trials) * len(found) * len(settings.seeds)
         for trial in trials:
             study, label = lessons.study(trial, seed), f"seed{seed}/{trial.concept.name}"
+            sampled = Sampled(study, {})
+            if seed == settings.seeds[0] and len(samples) < SHOWN:
+                samples.append(sampled)
             for name in found:
                 vectors, took = lessons.vectors(study, name, swept.get(name))
                 told = text_features(clip.text_tower, trial.concept.parent, vectors)
                 found[name][label] = measured(tested[trial.concept.name], *told)
                 seconds[name].append(took)
+                if len(vectors):
+                    embeddings.add(name, study, vectors)
+                    sampled.tokens[name] = vectors
                 if save_run and name in lessons.rows:
                     _keep_run(report, name, label, trial, tested[trial.concept.name], told[0])
                 done += 1
@@ -126,11 +165,21 @@ def recognition(
     report.values = {
         "methods": {name: values[name] for name in lessons.rows},
         "loss weights": {name: values[name] for name in swept},
+        "embeddings": embeddings.values,
         "skipped": lessons.skipped | lacking,
     }
     report.tables = [_table_3(report, lessons.learning)]
     if swept:
         report.tables.append(_table_1(report, swept))
+    if embeddings.values:
+        report.tables.append(_table_of_figure_4(report))
+        report.figures["recognition-embeddings"] = partial(_figure_4, report.values["embeddings"])
+    if samples and (learned := [name for name in samples[0].tokens if name in lessons.rows]):
+        report.figures["recognition-affinity"] = partial(_figure_4_affinity, samples[0], learned)
+    if swept and lessons.generator:
+        report.pictures["recognition-loss-weights"] = partial(
+            _figure_1, lessons, samples, found, report.values["loss weights"], work
+        )
     return report
 
 
@@ -173,6 +222,56 @@ def measured(tested: Sides, concept: Features, parent: Features) -> Values:
     if len(tested.parents):
         found[ACCURACIES[0]] = float((tested.parents @ more <= 0).mean())
     return found | {ACCURACIES[1]: float((tested.concept @ more > 0).mean())}
+
+
+def correlations(vectors: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
+    """What figure 4 shows of a token: the L2 norms of its vectors, `[n_vectors]`, and the cosines of their mean to
+    each attribute, `[A]`; 0 with a zero vector.
+
+    Args:
+        vectors: `[n_vectors, text_width]`.
+        attributes: average token embeddings, `[A, text_width]`.
+    """
+    return vectors.norm(dim=1), cosine_similarity(vectors.mean(0, keepdim=True), attributes)
+
+
+class Embeddings:
+    """Figure 4: norms of learned vectors and their cosines to attributes, beside the attributes' own."""
+
+    def __init__(self, tower: TextTower) -> None:
+        """`tower` embeds the attributes."""
+        self._tower = tower
+        self._attributes: dict[str, Tensor] = {}  # by parent: all concepts of one have the same
+        self._found: dict[str, tuple[list[float], list[float]]] = {}
+
+    def add(self, name: str, study: Study, vectors: Tensor) -> None:
+        """A token `[n_vectors, text_width]` by a method or by loss weights."""
+        parent = study.concept.parent
+        if parent not in self._attributes:
+            rows = average_embeddings(self._tower, study.attributes).float()
+            self._attributes[parent] = rows
+            unit = normalize(rows)
+            pairs = (unit @ unit.T)[torch.ones(len(rows), len(rows)).triu(1).bool()]
+            self._keep(ATTRIBUTES, rows.norm(dim=1), pairs)
+        self._keep(name, *correlations(vectors.float(), self._attributes[parent]))
+
+    def _keep(self, name: str, norms: Tensor, cosines: Tensor) -> None:
+        kept = self._found.setdefault(name, ([], []))
+        for values, new in zip(kept, (norms, cosines), strict=True):
+            values += new.tolist()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Name -> `norm` and `cosine`, each as mean, deviation, count and quantiles; {} where nothing was learned."""
+        return {
+            name: {"norm": _spread(norms), "cosine": _spread(cosines)}
+            for name, (norms, cosines) in self._found.items()
+        }
+
+
+def _spread(values: ArrayLike) -> dict[str, Any]:
+    """Mean, deviation, count, and the quantiles that a box is drawn of."""
+    return asdict(summary(values)) | {"quantiles": np.quantile(np.asarray(values), _QUANTILES).tolist()}
 
 
 def _swept(
@@ -294,3 +393,123 @@ def _percent(found: Mapping[str, Any] | None) -> str:
         return ""
     both = Summary(100 * found["mean"], 100 * found["sd"], found["n"])
     return f"{both:.1f} ({100 * found['sd of seeds']:.1f})"
+
+
+def _table_of_figure_4(report: Report) -> Table:
+    """Norms and cosines as numbers."""
+    values = report.values["embeddings"]
+    own = values[ATTRIBUTES]
+    rows = tuple(
+        (
+            _named(name, report.values["loss weights"]),
+            *(f"{Summary(v['mean'], v['sd'], v['n']):.3f}" for v in (found["norm"], found["cosine"])),
+            f"{(found['norm']['mean'] - own['norm']['mean']) / own['norm']['sd']:+.2f}",
+        )
+        for name, found in values.items()
+    )
+    head = ("", "L2 norm", "cosine to the attributes", "norm, in the attributes' deviations from their mean")
+    note = (
+        "Norms of all vectors of all tokens; cosines between a token's mean vector and each attribute's average "
+        "embedding, of the attributes between each two of them. ± is the standard deviation over these. The paper, "
+        "of a teapot: textual inversion has more than 50 times the attributes' norm, joint much less, and with the "
+        "projection it is within one deviation of theirs; only then is it similar to them."
+    )
+    return Table("Figure 4: learned vectors and the attributes' embeddings", head, rows, note)
+
+
+def _named(name: str, swept: Mapping[str, Any]) -> str:
+    return f"loss weights {name}" if name in swept else name
+
+
+def _figure_4(values: Mapping[str, Any]) -> "Figure":
+    """Figure 4: norms (iv), and correlations with the attributes (i to iii), a box a method."""
+    figure = new_figure(2, 3.6, 0.9 + 0.25 * len(values))
+    names = list(values)
+    for axes, (what, said) in zip(
+        figure.axes,
+        {"norm": "L2 norm of the vectors", "cosine": "cosine of their mean to each attribute"}.items(),
+        strict=True,
+    ):
+        for y, name in enumerate(names):
+            low, first, middle, third, high = values[name][what]["quantiles"]
+            color = "0.6" if name == ATTRIBUTES else "C0"
+            axes.hlines(y, low, high, color=color, linewidth=1)
+            axes.barh(y, third - first, 0.6, first, color=color, alpha=0.45, linewidth=0)
+            axes.vlines(middle, y - 0.3, y + 0.3, color="black", linewidth=1)
+            axes.plot(values[name][what]["mean"], y, "k.", markersize=3)
+        own = values[ATTRIBUTES][what]
+        axes.axvspan(own["mean"] - own["sd"], own["mean"] + own["sd"], color="0.6", alpha=0.2, linewidth=0)
+        axes.axvline(own["mean"], color="0.6", linewidth=0.8, linestyle="--")
+        axes.set(xlabel=said)
+    norms = [found["norm"]["quantiles"] for found in values.values()]
+    if max(row[-1] for row in norms) > 20 * min(row[0] for row in norms) > 0:
+        figure.axes[0].set_xscale("log")
+    figure.axes[0].set_yticks(range(len(names)), [f"loss weights {n}" if n[0] == "(" else n for n in names])
+    figure.axes[0].invert_yaxis()
+    said = "box: quartiles; line: 5% to 95%; dot: mean; band: the attributes' mean and standard deviation"
+    figure.suptitle(said, fontsize=7)
+    return figure
+
+
+def _figure_4_affinity(one: Sampled, names: Sequence[str]) -> "Figure":
+    """Figure 4 (i to iii) of one concept: cosines among attributes, and of each method's token with them."""
+    tower, words = one.study.clip.text_tower, one.study.attributes
+    rows = []
+    for name in names:
+        token = CustomToken("c", one.tokens[name].float().cpu().numpy(), tower.table_hash)
+        labels, cosines = affinity(token, tower, words)
+        rows.append(cosines[-1, :-1])
+    matrix, shown = np.vstack([cosines[:-1, :-1], rows]), len(labels) - 1
+    figure = new_figure(1, 2.4 + 0.17 * shown, 1.2 + 0.17 * len(matrix))
+    (axes,) = figure.axes
+    # clipped at 0.4 as in the paper, unless that hides what tokens differ in
+    seen = axes.imshow(matrix, "Blues", vmin=0, vmax=max(0.4, float(np.max(rows))))
+    axes.axhline(shown - 0.5, color="black", linewidth=1)
+    axes.set_xticks(range(shown), labels[:-1], rotation=90, fontsize=7)
+    axes.set_yticks(range(len(matrix)), [*labels[:-1], *names], fontsize=7)
+    axes.set_title(f"cosines, {one.study.concept.name} ({one.study.concept.parent})", fontsize=8)
+    figure.colorbar(seen, ax=axes, shrink=0.5)
+    return figure
+
+
+def _figure_1(
+    lessons: Lessons,
+    shown: Sequence[Sampled],
+    found: Mapping[str, Mapping[str, Values]],
+    means: Mapping[str, Any],
+    folder: Path | None,
+) -> Image.Image:
+    """Figure 1: 'image of a * c' by tokens of all loss weights, drawn from the same noise."""
+    generator = lessons.generator
+    assert generator is not None
+    sampling = generator.settled(Sampling())
+    facts = {"generator": generator.identity, "sampling": asdict(sampling), "images": SAMPLES}
+    work, side = Work("recognition", lessons.image_key(facts), folder), 2 * SIDE
+    rows = []
+    for study, tokens in ((one.study, one.tokens) for one in shown):
+        concept, label = study.concept, f"seed{study.seed}/{study.concept.name}"
+        cells = [Cell(concept.images[0].image(side), "learned from")]
+        for name in means:
+
+            def draw(parent: str = concept.parent, vectors: Tensor = tokens[name]) -> bytes:
+                told = contexts_of(lessons.clip.text_tower, parent, vectors, ("",))
+                return sheet(generator, told, SAMPLES, sampling)
+
+            file = work.file(f"{cell_name(study, name)}.png", draw)
+            images = [ImageOps.fit(tile.image(), (SIDE, SIDE)) for tile in tiles(file, 1, SAMPLES)]
+            cells.append(Cell(block(images, 2), _accuracies(found[name][label])))
+        rows.append((f"{concept.name}\n{concept.parent}", cells))
+    feet = ["(lambda_SD, lambda_CE)\nmean accuracy"] + [
+        f"{name}\n{_accuracies({m: v['mean'] for m, v in means[name].items() if m in ACCURACIES})}"
+        for name in means
+    ]
+    title = (
+        "'image of a * c' by tokens of different loss weights, and what share of held-out pictures they tell"
+    )
+    return grid(rows, (), feet, title, side)
+
+
+def _accuracies(values: Mapping[str, float]) -> str:
+    """As `c 98%   * c 100%`; what wasn't measured is left out."""
+    told = zip(("c", "* c"), ACCURACIES, strict=True)
+    return "   ".join(f"{short} {values[name]:.0%}" for short, name in told if name in values)

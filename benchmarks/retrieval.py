@@ -7,10 +7,12 @@ cosine similarity over the whole gallery. Negative images come from the gallery,
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import torch
 from gair_search.benchmarks import polar
 from gair_search.benchmarks.concept_methods import (
     GAIR,
@@ -28,14 +30,15 @@ from gair_search.benchmarks.concept_methods import (
     learned_by,
     learned_update,
     learned_with,
+    mixed,
     palavra,
     with_gair,
 )
-from gair_search.benchmarks.datasets.base import Query, RetrievalSet
+from gair_search.benchmarks.datasets.base import Picture, Query, RetrievalSet
 from gair_search.benchmarks.datasets.dreambooth import dreambooth
 from gair_search.benchmarks.datasets.fashion import fashion_world
 from gair_search.benchmarks.datasets.pervl import Captions, Split, deepfashion2
-from gair_search.benchmarks.harness import Progress, Report, Table, Work, digest
+from gair_search.benchmarks.harness import Progress, Report, Table, Work, digest, new_figure
 from gair_search.benchmarks.measures import (
     Comparison,
     Summary,
@@ -45,6 +48,8 @@ from gair_search.benchmarks.measures import (
     reciprocal_rank,
     summary,
 )
+from gair_search.benchmarks.sheets import SHOWN, Cell, grid, sheet, tiles
+from PIL import Image
 
 from gair_search.clip import Clip
 from gair_search.errors import DatasetError, GairError, ModelError
@@ -53,6 +58,9 @@ from gair_search.generator import Generator
 from gair_search.tokens import facts
 from gair_search.tokens.learn import Settings as Learning
 from gair_search.tokens.lessons import settings_for
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 METHODS = (*PLAIN, PALAVRA, POLAR, *LEARNED)
 """All rows without GAIR."""
@@ -75,6 +83,11 @@ PAPER = {
 
 PERVL_ATTRIBUTES = ("red", "old", "worn", "bright", "dark", "pink")
 """The paper's for DeepFashion2."""
+
+QUERIES, HITS = 4, 3
+"""A concept's queries and each one's first hits in figure 6."""
+
+_SIDE, _RIGHT = 128, "#2ca02c"
 
 Source = Literal["fashion", "dreambooth", "pervl-deepfashion2"]
 SHOTS: dict[Source, int] = {"fashion": 5, "dreambooth": 3, "pervl-deepfashion2": 5}
@@ -166,11 +179,13 @@ class Answer:
         query: `seed{s}/{id}`.
         concept: `seed{s}/{name}`.
         values: measure -> value.
+        hits: ids of the first `HITS`.
     """
 
     query: str
     concept: str
     values: dict[str, float]
+    hits: tuple[str, ...] = ()
 
 
 def retrieval(
@@ -207,6 +222,7 @@ def retrieval(
     report.settings["generator"] = generator.identity if generator else None
     kept = Kept(clip, report.settings, work)
     answers: dict[str, list[Answer]] = {name: [] for name in rows}
+    shown = next((name for name in (f"{OURS} + GAIR", OURS) if name in rows), next(reversed(rows), ""))
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     weights: dict[str, list[float]] = {name: [] for name in rows}
     done = gallery_size = 0
@@ -223,6 +239,10 @@ def retrieval(
                     )
                 seconds[name].append(said["seconds"])
                 weights[name] += said.get("weights", [])
+                if name == shown and number == 0 and len(report.pictures) < SHOWN:
+                    own = answers[name][-len(study.queries) :]
+                    draw = partial(_figure_6, kept, study, name, own, data, said.get("weights"))
+                    report.pictures[f"retrieval-{study.concept.name}"] = draw
                 done += 1
                 if on_progress:
                     on_progress(done, total)
@@ -234,6 +254,7 @@ def retrieval(
     }
     report.values["skipped"] = dict.fromkeys(skipped, why)
     report.tables.append(_table(report, gallery_size, learning))
+    report.figures["retrieval-mrr"] = partial(_figure, report.values["methods"])
     return report
 
 
@@ -367,7 +388,8 @@ def _answered(
     rows = [i for i, picture in enumerate(data.gallery) if picture.id not in query.excluded]
     ids = [data.gallery[i].id for i in rows]
     scores = gallery[rows] @ vector
-    relevant = np.array([ids[i] in query.relevant for i in ranked(scores, ids)])
+    order = ranked(scores, ids)
+    relevant = np.array([ids[i] in query.relevant for i in order])
     label = f"seed{seed}/{query.id}"
     if save_run:
         run: dict[str, dict[str, float]] = report.runs.setdefault(name, {})  # type: ignore[assignment]
@@ -375,7 +397,7 @@ def _answered(
         qrels: dict[str, dict[str, int]] = report.qrels  # type: ignore[assignment]
         qrels[label] = data.qrels[query.id]
     values = {"MRR": reciprocal_rank(relevant)} | {f"Recall@{k}": recall_at(relevant, k) for k in CUTS}
-    return Answer(label, f"seed{seed}/{query.concept}", values)
+    return Answer(label, f"seed{seed}/{query.concept}", values, tuple(ids[i] for i in order[:HITS]))
 
 
 def _values(
@@ -441,3 +463,81 @@ def _table(report: Report, gallery_size: int, learning: Learning) -> Table:
 
 def _percent(found: Mapping[str, Any]) -> str:
     return format(Summary(100 * found["mean"], 100 * found["sd"], found["n"]), ".1f")
+
+
+def _figure(methods: Mapping[str, Mapping[str, Any]]) -> "Figure":
+    """Table 4 as bars: MRR in percent, the seeds' deviation, and the paper's own value."""
+    figure = new_figure(1, 5.6, 0.8 + 0.26 * len(methods))
+    (axes,) = figure.axes
+    places = range(len(methods))
+    means, deviations = ([100 * found["MRR"][key] for found in methods.values()] for key in ("mean", "sd"))
+    colors = ["C0" if name.startswith(OURS) else "0.65" for name in methods]
+    axes.barh(places, means, 0.65, xerr=deviations, color=colors, error_kw={"linewidth": 1, "capsize": 2})
+    theirs = [
+        (place, *map(float, PAPER[name].split(" ± "))) for place, name in enumerate(methods) if name in PAPER
+    ]
+    if theirs:
+        at, values, spread = zip(*theirs, strict=True)
+        axes.errorbar(
+            values,
+            at,
+            xerr=spread,
+            fmt="D",
+            color="C3",
+            markersize=4,
+            linewidth=1,
+            label="paper, DeepFashion2",
+        )
+        figure.legend(fontsize=7, loc="outside upper right")
+    axes.set_yticks(places, list(methods))
+    axes.set(xlabel="MRR, %", xlim=(0, 100))
+    axes.invert_yaxis()
+    return figure
+
+
+def _figure_6(
+    kept: Kept,
+    study: Study,
+    name: str,
+    answers: Sequence[Answer],
+    data: RetrievalSet,
+    weights: Sequence[float] | None,
+) -> Image.Image:
+    """Figure 6 of a concept: its queries, what they draw, what was asked for, and the first hits."""
+    gallery = {picture.id: picture for picture in data.gallery}
+    queries = study.queries[:QUERIES]
+    drawn = _queries_drawn(kept, study, name, weights) if name in (OURS, f"{OURS} + GAIR") else []
+    rows = []
+    for i, (query, answer) in enumerate(zip(queries, answers[: len(queries)], strict=True)):
+        cells = [Cell(study.concept.images[i % len(study.concept.images)].image(_SIDE))]
+        if drawn:
+            cells.append(Cell(drawn[i].image(_SIDE), f"w = {weights[i]:.2f}" if weights else ""))
+        rank = round(1 / answer.values["MRR"]) if answer.values["MRR"] else None
+        truth = next(name for name in (*answer.hits, *sorted(query.relevant)) if name in query.relevant)
+        cells.append(Cell(gallery[truth].image(_SIDE), f"rank {rank}" if rank else "not found"))
+        for hit in answer.hits:
+            cells.append(Cell(gallery[hit].image(_SIDE), frame=_RIGHT if hit in query.relevant else ""))
+        rows.append((query.text(f"* {study.concept.parent}"), cells))
+    columns = [
+        "concept",
+        *(["drawn from the query"] if drawn else []),
+        "ground truth",
+        *map(str, range(1, HITS + 1)),
+    ]
+    return grid(rows, columns, title=f"{study.concept.name}: {name}", side=_SIDE)
+
+
+def _queries_drawn(kept: Kept, study: Study, name: str, weights: Sequence[float] | None) -> list[Picture]:
+    """An image of each query that is shown; with GAIR that of the selected weight, from the noise that it saw."""
+    queries, generator = study.queries[:QUERIES], study.generator
+    assert generator is not None
+
+    def draw() -> bytes:
+        options = GairOptions()
+        vectors = vectors_of(study, kept.token(study, GAIR.get(name, name)))
+        told = [mixed(study, query, vectors) for query in queries]
+        rows = [one.conditioning([w])[0] for one, w in zip(told, weights or [1.0] * len(told), strict=False)]
+        return sheet(generator, torch.stack(rows), 1, options.sampling)
+
+    file = kept.drawn.file(f"{cell_name(study, name)}-first-{len(queries)}.png", draw)
+    return tiles(file, len(queries), 1)

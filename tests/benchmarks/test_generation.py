@@ -10,19 +10,9 @@ import torch
 from gair_search.benchmarks.concept_methods import OURS, TEXT_ONLY
 from gair_search.benchmarks.datasets.base import Picture
 from gair_search.benchmarks.datasets.fashion import FREE, further_views, instances
-from gair_search.benchmarks.generation import (
-    MEASURES,
-    RENDERED,
-    Settings,
-    contexts_of,
-    generation,
-    grid,
-    judged,
-    tiles,
-)
+from gair_search.benchmarks.generation import MEASURES, RENDERED, Settings, contexts_of, generation, judged
 from gair_search.benchmarks.harness import Work
 from gair_search.benchmarks.judges import PIXELS, EncoderJudge, PixelJudge
-from PIL import Image
 from support.generator import tiny_model
 from support.photos import make_photos
 
@@ -72,23 +62,10 @@ def test_the_prompt_is_image_of_a_concept_in_a_context(clip: Clip) -> None:
     texts = [f"image of a dress {context}" for context in contexts]
     wanted = tower.encode_ids([tower.token_ids(text) for text in texts], full_context=True).conditioning
     assert torch.allclose(alone, wanted, atol=1e-5)
+    wanted = tower.encode_ids([tower.token_ids("image of a striped dress")], full_context=True).conditioning
+    assert torch.allclose(contexts_of(tower, "dress", rows, ("",)), wanted, atol=1e-5)
     with pytest.raises(GairError, match="name a shorter context"):
         contexts_of(tower, "dress", rows, ["on sand " * 40])
-
-
-def test_a_sheet_holds_the_images_by_context_and_seed(model: Clip, tmp_path: Path) -> None:
-    generator, sampling = Generator.load(model), Sampling("ddim", steps=2, guidance=3.0)
-    tower = model.text_tower
-    told = contexts_of(tower, "dress", torch.empty(0, tower.width), ("on a beach", "in the snow", "on tiles"))
-    (tmp_path / "sheet.png").write_bytes(table_2._sheet(generator, told, 2, sampling))
-    shown = tiles(tmp_path / "sheet.png", 3, 2)
-    alone = [generator.sample(told[i // 2 : i // 2 + 1], (i % 2,), sampling)[0].numpy() for i in range(6)]
-    for one, wanted in zip(shown, alone, strict=True):
-        assert (
-            np.abs(np.asarray(one.image()).astype(int) - wanted).max() <= 2
-        )  # another batch, other rounding
-    assert len({one.content_key for one in shown}) == 6
-    assert np.abs(alone[0].astype(int) - alone[1]).max() > 20  # it would tell if they were swapped
 
 
 def test_the_encoder_judge_goes_by_mean_images_and_by_texts(clip: Clip, tmp_path: Path) -> None:
@@ -128,15 +105,6 @@ def test_the_pixel_judge_reads_renderings_that_it_has_not_seen() -> None:
     assert (by_context.argmax(1) == contexts).mean() > 0.9
     again = PixelJudge(*shown(FREE, 6)).scores(pictures)
     assert np.array_equal(again[0], by_object)
-
-
-def test_a_grid_has_a_cell_an_image() -> None:
-    red, blue = (Image.new("RGB", (32, 32), color) for color in ("red", "blue"))
-    drawn = grid(
-        {"a method with a long name, which is broken": [red, blue], "b": [blue]}, ["on a beach", "in it"]
-    )
-    counts = {color: n for n, color in drawn.getcolors(10**6)}
-    assert counts[(0, 0, 255)] == 2 * counts[(255, 0, 0)]
 
 
 def test_the_table_in_small_with_resume(model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

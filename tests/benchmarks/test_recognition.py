@@ -3,18 +3,24 @@
 from dataclasses import replace
 from pathlib import Path
 
+import gair_search.benchmarks.recognition as table_1
 import gair_search.benchmarks.retrieval as table_4
 import numpy as np
 import pytest
 import torch
 from gair_search.benchmarks import learning
-from gair_search.benchmarks.concept_methods import OURS, PROMPT_TUNING, TEXT_ONLY, plain
+from gair_search.benchmarks.concept_methods import OURS, PROMPT_TUNING, TEXT_ONLY, Study, plain
+from gair_search.benchmarks.datasets.base import Concept
 from gair_search.benchmarks.learning import Lessons
 from gair_search.benchmarks.recognition import (
     ACCURACIES,
+    ATTRIBUTES,
     AUCS,
+    SAMPLES,
+    Embeddings,
     Settings,
     Sides,
+    correlations,
     measured,
     recognition,
     text_features,
@@ -25,6 +31,9 @@ from support.photos import make_photos
 
 from gair_search.clip import Clip
 from gair_search.errors import DatasetError, GairError
+from gair_search.generator import Generator, Sampling
+from gair_search.tokens.attributes import average_embeddings
+from gair_search.tokens.learn import PAPER
 
 WORLD = {"concepts": 2, "views": 2, "distractors": 10, "size": 64}
 WORDS = ("red", "old", "striped")
@@ -65,6 +74,36 @@ def test_text_features_are_those_of_the_words(clip: Clip) -> None:
     assert np.array_equal(*text_features(tower, "dress", rows[:0]))
 
 
+def test_norms_and_correlations_by_hand() -> None:
+    vectors = torch.tensor([[3.0, 4, 0], [-3, 4, 0]])  # their mean is (0, 4, 0)
+    attributes = torch.tensor([[0.0, 2, 0], [3, 3, 0], [0, 0, 1], [0, -5, 0]])
+    norms, cosines = correlations(vectors, attributes)
+    assert norms.tolist() == [5, 5]
+    assert cosines.tolist() == pytest.approx([1, 0.5**0.5, 0, -1])
+    assert correlations(0 * vectors, attributes)[1].tolist() == [0] * 4
+
+
+def test_figure_4_is_of_all_vectors_and_attributes(model: Clip) -> None:
+    tower, parent = model.text_tower, "dress"
+    words = ("red", "old", "striped")
+    rows = average_embeddings(tower, words)
+    study = Study(model, Concept("c", parent, ()), (), *[np.zeros((1, 2), np.float32)] * 2, PAPER, words)
+    found = Embeddings(tower)
+    assert found.values == {}
+    found.add("a", study, rows[:1])
+    found.add("a", study, 2 * rows[:1])
+    values = found.values
+    units = (rows / rows.norm(dim=1, keepdim=True)).numpy()
+    pairs = [units[0] @ units[1], units[0] @ units[2], units[1] @ units[2]]
+    assert values[ATTRIBUTES]["norm"]["n"] == values[ATTRIBUTES]["cosine"]["n"] == 3  # once, not a token each
+    assert values[ATTRIBUTES]["norm"]["mean"] == pytest.approx(rows.norm(dim=1).mean().item(), abs=1e-6)
+    assert values[ATTRIBUTES]["cosine"]["quantiles"][2] == pytest.approx(np.median(pairs), abs=1e-6)
+    assert values["a"]["norm"]["n"] == 2
+    assert values["a"]["norm"]["mean"] == pytest.approx(1.5 * rows[0].norm().item(), abs=1e-5)
+    # its length does not matter: red is as near to red as ever
+    assert values["a"]["cosine"]["mean"] == pytest.approx((1 + pairs[0] + pairs[1]) / 3, abs=1e-6)
+
+
 def test_the_tables_in_small_share_tokens(
     model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,9 +137,34 @@ def test_the_tables_in_small_share_tokens(
         high = [run[name] for name in report.qrels[label]]
         low = [score for name, score in run.items() if name not in report.qrels[label]]
         assert (np.array(high)[:, None] > low).mean() > 0.5
-    third, first = (table.markdown() for table in report.tables)
+    third, first, fourth = (table.markdown() for table in report.tables)
     assert "| 98.9 ± 2.2 | 100.0 ± 0.0 | 85.5 ± 11.4 |" in third
     assert "| 93.3 | 100 |" in first
+    embeddings = report.values["embeddings"]
+    assert set(embeddings) == {ATTRIBUTES, *report.values["loss weights"], *set(found) - {TEXT_ONLY}}
+    assert embeddings[OURS]["norm"]["n"] == 4 * report.settings["learning"]["n_vectors"]
+    assert embeddings[OURS]["cosine"]["n"] == 4 * len(WORDS)
+    assert embeddings["(1, 0)"] == embeddings["textual inversion"]
+    assert "| loss weights (1, 0.1) |" in fourth
+    quick = Sampling("ddim", steps=2)
+    monkeypatch.setattr(table_1, "Sampling", lambda: quick)
+    drawn: list[int] = []
+    sample = Generator.sample
+
+    def counted(self: Generator, told: torch.Tensor, *args: object) -> torch.Tensor:
+        drawn.append(len(told))
+        return sample(self, told, *args)
+
+    monkeypatch.setattr(Generator, "sample", counted)
+    names = {file.name for file in report.save(tmp_path / "out")}
+    report.pictures["recognition-loss-weights"]()
+    wanted = {"recognition-loss-weights.png", "recognition-embeddings.svg", "recognition-affinity.svg"}
+    assert wanted <= names
+    axes = report.figures["recognition-affinity"]().axes[0]
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert shown == [*WORDS, *(name for name in found if name != TEXT_ONLY)]
+    assert np.diag(axes.images[0].get_array()).tolist() == pytest.approx([1] * len(WORDS))
+    assert drawn == [SAMPLES] * 2 * 4  # two concepts of the first seed, four pairs, once
 
     monkeypatch.setattr(table_4, "learned_with", lambda *_: pytest.fail("learned again"))
     monkeypatch.setattr(Clip, "encode_images", lambda *_: pytest.fail("encoded again"))
@@ -113,6 +177,7 @@ def test_without_a_generator_what_needs_one_is_left_out(
 ) -> None:
     monkeypatch.setattr(learning, "own_generator", lambda _: (None, "it has no generator"))
     report = recognition(model, replace(SMALL, seeds=(0,), limit=1, methods=(PROMPT_TUNING, OURS)), tmp_path)
+    assert report.pictures == {}
     assert list(report.values["methods"]) == [PROMPT_TUNING]
     assert list(report.values["loss weights"]) == ["(0, 1)"]
     assert list(report.values["skipped"]) == [OURS, "(1, 0.1)", "(1, 0.001)", "(1, 0)"]
@@ -160,6 +225,7 @@ def test_textual_inversion_against_class_folders(model: Clip, tmp_path: Path) ->
     assert report.values["methods"][TEXT_ONLY]["n"] == 2
     assert set(AUCS) <= set(report.values["methods"][TEXT_ONLY])
     assert len(report.tables) == 1
+    assert report.figures == report.pictures == {}
     with pytest.raises(DatasetError, match="--classes FOLDER"):
         recognition(model, replace(settings, classes=None), tmp_path)
     with pytest.raises(DatasetError, match="--parents"):

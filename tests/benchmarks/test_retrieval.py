@@ -212,6 +212,26 @@ def test_the_table_in_small_with_resume_and_runs(
     assert "| ours (joint + projection) |" in text
     assert "| 56.6 ± 2.3 |" in text
 
+    # figure 6 shows what GAIR selected, as GAIR saw it
+    drawn: list[torch.Tensor] = []
+    sample = Generator.sample
+
+    def seen(self: Generator, told: torch.Tensor, seeds: list[int], sampling: Sampling) -> torch.Tensor:
+        assert set(seeds) == set(quick.seeds)
+        assert sampling == quick.sampling
+        drawn.append(told)
+        return sample(self, told, seeds, sampling)
+
+    monkeypatch.setattr(Generator, "sample", seen)
+    names = [file.name for file in report.save(tmp_path / "out")]
+    for draw in report.pictures.values():
+        draw()
+    first = fashion_world(0, shots=2, **WORLD)
+    assert [name for name in names if name.endswith((".png", ".svg"))] == [
+        "retrieval-mrr.svg", *(f"retrieval-{concept.name}.png" for concept in first.concepts)
+    ]  # fmt: skip
+    assert [len(told) for told in drawn] == [2, 2]  # two queries of each concept, once
+
     # finished tokens are not learned again, whatever rows are asked for
     monkeypatch.setattr(table, "learned_by", lambda *_: pytest.fail("learned again"))
     monkeypatch.setattr(table, "learned_update", lambda *_: pytest.fail("learned again"))
@@ -232,6 +252,39 @@ def test_without_a_generator_rows_are_left_out_and_said(
     assert list(report.values["skipped"]) == [OURS, "prompt tuning + GAIR", "ours + GAIR"]
     assert "Left out: ours, " in report.tables[0].markdown()
     assert "since it has no generator" in report.tables[0].markdown()
+    sheet = report.pictures[f"retrieval-{fashion_world(0, shots=2, **WORLD).concepts[0].name}"]()
+    assert sheet.width < 150 + 6 * 134  # photo, truth and three hits: nothing is drawn
+
+
+def test_the_sheet_frames_what_is_right(model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames: list[list[str]] = []
+    captions: list[str] = []
+
+    def seen(rows: list, *_: object, **__: object) -> None:
+        frames.extend([cell.frame for cell in cells] for _, cells in rows)
+        captions.extend(cells[1].caption for _, cells in rows)
+
+    monkeypatch.setattr(table, "grid", seen)
+    report = retrieval(model, replace(SMALL, seeds=(0,), methods=("average image",)), tmp_path, save_run=True)
+    for draw in report.pictures.values():
+        draw()
+    wanted: list[list[str]] = []
+    for query, scores in report.runs["average image"].items():
+        order = sorted(scores, key=lambda name: (scores[name], name), reverse=True)
+        right = [hit in report.qrels[query] for hit in order]
+        wanted.append(["", "", *(table._RIGHT if flag else "" for flag in right[:3])])
+        assert captions[len(wanted) - 1] == f"rank {right.index(True) + 1}"
+    assert frames == wanted
+    assert len(frames) == 4
+
+
+def test_the_figure_has_our_means_and_the_papers() -> None:
+    said = {"MRR": {"mean": 0.25, "sd": 0.05}}
+    (axes,) = table._figure({"text only": said, "joint": said, OURS: said}).axes
+    assert [bar.get_width() for bar in axes.patches] == [25] * 3
+    (marks,) = [line for line in axes.lines if line.get_marker() == "D"]
+    assert list(zip(marks.get_xdata(), marks.get_ydata(), strict=True)) == [(17.6, 0), (56.6, 2)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["text only", "joint", OURS]
 
 
 def test_dreambooth_on_a_made_tree(model: Clip, tmp_path: Path) -> None:
