@@ -1,9 +1,10 @@
 """`gair bench speed --parts gair`: the search for the mixing weight, coarse to fine, against the plain loop.
 
-The loop is Algorithm 1 as written: 11 candidates, 0 to 1 in tenths, drawn and embedded one by one. Both draw the
-same noise with the same scheduler, steps and guidance, and read nothing from disk. Measured for each query and
-seed: seconds, images and rows through the denoiser; whether the same weight is selected, exactly (which only a
-refinement on tenths can) and within a tenth; and by how much the score of what is selected falls short of the loop's.
+The loop is Algorithm 1 as written: 11 candidates, 0 to 1 in tenths, drawn and embedded one by one; and, as the search
+tries no weight below `COARSE` by default, a loop over the same tenths. All draw the same noise with the same
+scheduler, steps and guidance, and read nothing from disk. Measured for each query and seed: seconds, images and rows
+through the denoiser; whether the weight is selected that the loop of 11 selects among the tenths that a way could
+select, exactly and within a tenth; and by how much the score of what is selected falls short of that one's.
 
 Concepts are stored tokens, with what their files say; or else instances of the fashion world's test split, whose
 stand-in tokens are the embeddings of the words that describe them, with noise. Such stand-ins do for speed and
@@ -28,6 +29,7 @@ from gair_search.errors import ConceptError
 from gair_search.gair import (
     COARSE,
     STEP,
+    TENTHS,
     GairOptions,
     Mixture,
     aligned,
@@ -38,6 +40,7 @@ from gair_search.gair import (
     select,
 )
 from gair_search.generator import Generator, Sampling
+from gair_search.image_cache import Drawn
 from gair_search.tokens import facts
 from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.store import TokenStore
@@ -46,6 +49,7 @@ from gair_search.world import BACKGROUNDS, instance, render, scene
 
 ATTRIBUTES = "red, old, worn, bright, dark, pink"  # the paper's, section 5
 FIFTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+UPPER = tuple(w for w in TENTHS if w >= min(COARSE))
 VIEWS, SIDE, N_VECTORS = 4, 128, 2
 
 
@@ -72,6 +76,10 @@ class Found:
     def best(self) -> float:
         """Its score."""
         return max(self.scores.values())
+
+    def within(self, tried: Sequence[float]) -> "Found":
+        """The same where only weights from the least of `tried` on could be selected."""
+        return replace(self, scores={w: score for w, score in self.scores.items() if w >= min(tried)})
 
 
 def stand_in(number: int, seed: int, clip: Clip) -> CustomToken:
@@ -103,21 +111,23 @@ def prompts(tokens: Sequence[CustomToken], n: int) -> list[tuple[str, CustomToke
 def looped(
     told: Mixture, features: NDArray[np.float32], visualizer: Visualizer, options: GairOptions
 ) -> tuple[dict[float, float], int]:
-    """The plain loop. Its context images are its own first candidate's; a blank image can't be the best."""
-    context: list[NDArray[np.float32]] = []
+    """The plain loop over `options.coarse`; a blank image can't be the best."""
+
+    def drawn_at(w: float) -> Drawn:
+        (drawn,) = visualizer.draw(told.conditioning([w]), options.seeds, options.sampling)
+        return drawn
+
+    context = drawn_at(0.0)
 
     def evaluate(weights: Sequence[float]) -> dict[float, float]:
         (w,) = weights
-        (drawn,) = visualizer.draw(told.conditioning([w]), options.seeds, options.sampling)
-        image = drawn.features[None]
-        if not context:
-            context.append(image)
+        drawn = context if w == 0 else drawn_at(w)
         if blank(drawn.image):
             return {w: -math.inf}
-        return {w: min(object_score(image, features), context_score(image, context[0]))}
+        image = drawn.features[None]
+        return {w: min(object_score(image, features), context_score(image, context.features[None]))}
 
-    scores = plain_loop(evaluate)
-    return scores, len(scores)
+    return plain_loop(evaluate, options.coarse), len({0.0, *options.coarse})
 
 
 def refined(
@@ -125,17 +135,20 @@ def refined(
 ) -> tuple[dict[float, float], int]:
     """Coarse to fine, each round in one batch: what `Engine.gair` does."""
     candidates, _ = visualizer.explore(told, features, options)
-    return {w: one.score for w, one in candidates.items() if one.score is not None}, len(candidates)
+    scores = {w: one.score for w, one in candidates.items() if one.score is not None and not one.context_only}
+    return scores, len(candidates)
 
 
 LOOP = "plain loop of 11"
 Way = Callable[[Mixture, NDArray[np.float32], Visualizer, GairOptions], tuple[dict[float, float], int]]
 """Mixture, mean features of the concept images, ... -> scores by candidate weight, and how many images it took."""
 WAYS: Mapping[str, tuple[Way, tuple[float, ...]]] = {
-    LOOP: (looped, COARSE),
-    "coarse to fine from 0, .25, ...": (refined, COARSE),
-    "coarse to fine from 0, .2, ...": (refined, FIFTHS),
+    LOOP: (looped, TENTHS),
+    f"plain loop from {min(COARSE):g} on": (looped, UPPER),
+    f"coarse to fine from {min(COARSE):g} on": (refined, COARSE),
+    "coarse to fine over all": (refined, FIFTHS),
 }
+"""Way -> what it does, and the weights that it begins with."""
 
 
 class Search(Part):
@@ -231,7 +244,8 @@ class Search(Part):
 
     def _way(self, name: str) -> dict[str, float]:
         """Means over the searches, beside the loop on the same ones."""
-        pairs = [(one, self.found[LOOP][key]) for key, one in self.found[name].items()]
+        loops = self.found[LOOP]
+        pairs = [(one, loops[key].within(WAYS[name][1])) for key, one in self.found[name].items()]
         total = sum(sum(seconds[name]) for seconds in self.seconds)
         apart = np.array([abs(one.w - loop.w) for one, loop in pairs])
         images = sum(one.images for one, _ in pairs)

@@ -539,5 +539,6 @@ def _queries_drawn(kept: Kept, study: Study, name: str, weights: Sequence[float]
         rows = [one.conditioning([w])[0] for one, w in zip(told, weights or [1.0] * len(told), strict=False)]
         return sheet(generator, torch.stack(rows), 1, options.sampling)
 
-    file = kept.drawn.file(f"{cell_name(study, name)}-first-{len(queries)}.png", draw)
+    shown = digest([[query.text("") for query in queries], list(weights or ())])
+    file = kept.drawn.file(f"{cell_name(study, name)}-{shown}.png", draw)
     return tiles(file, len(queries), 1)

@@ -101,7 +101,7 @@ Candidates = Annotated[
 Seeds = Annotated[
     str | None,
     typer.Option(
-        "--seed", "--seeds", metavar="N,...", help="Of the images; one a candidate each. [default: 0]"
+        "--seed", "--seeds", metavar="N,...", help="Of the images; one a candidate each. [default: 0,1]"
     ),
 ]
 Scheduler = Annotated[
@@ -220,7 +220,7 @@ def gair_options(
     return GairOptions(
         w=w,
         candidates=None if candidates is None else _numbers(candidates, float, "--candidates 0,0.5,1"),
-        seeds=(0,) if seeds is None else _numbers(seeds, int, "--seeds 0,1,2"),
+        seeds=GairOptions.seeds if seeds is None else _numbers(seeds, int, "--seeds 0,1,2"),
         sampling=Sampling(scheduler, steps, defaults.guidance if guidance is None else guidance),
         attributes=tuple(words(attributes)),
         concept_images=tuple(concept_images or ()),
@@ -239,6 +239,7 @@ def print_candidates(seen: "GairResult") -> None:
         scores = "no image of it counts" if one.excluded else "drawn as it is"
         if one.score is not None:
             scores = f"object {one.object_score:.3f}  context {one.context_score:.3f}"
+            scores += "  (context images)" if one.context_only else ""
         typer.echo(f"{mark} w {one.w:<5.3g}  {scores}", err=True)
     for warning in seen.warnings:
         note(warning)

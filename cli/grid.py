@@ -75,6 +75,7 @@ def _lines(one: "Candidate", seen: "GairResult") -> list[str]:
     """What stands below a candidate."""
     word = "by hand" if seen.by_hand else "selected"
     mark = f", {word}" if one.w == seen.selected_weight and len(seen.candidates) > 1 else ""
+    mark = ", context" if one.context_only else mark
     lines = [f"w = {one.w:.3g}{mark}"]
     if one.score is not None:
         lines += [f"object {one.object_score:.3f}", f"context {one.context_score:.3f}"]

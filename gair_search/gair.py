@@ -27,14 +27,18 @@ from gair_search.generator import Sampling
 
 A = TypeVar("A", Tensor, NDArray[np.float32])
 
-COARSE = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Candidate weights that are tried first."""
+COARSE = (0.6, 0.8, 1.0)
+"""Candidate weights that are tried first: their midpoints are tenths. The paper doesn't tell its own; below a half
+the concept is the smaller part of its own query, and is seldom found (benchmarks/RESULTS.md)."""
 
 STEP = 0.1
 """Candidates are not refined below this distance."""
 
 TENTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """The candidates of the plain loop."""
+
+SEEDS = (0, 1)
+"""Of the noise, unless given: one image a candidate leaves the selection to chance (benchmarks/RESULTS.md)."""
 
 Evaluate = Callable[[Sequence[float]], Mapping[float, float]]
 """Candidate weights -> the score of each; -inf where no image of it is any good."""
@@ -65,7 +69,7 @@ class GairOptions:
     candidates: tuple[float, ...] | None = None
     coarse: tuple[float, ...] = COARSE
     step: float = STEP
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = SEEDS
     sampling: Sampling = field(default_factory=Sampling)
     attributes: tuple[str, ...] = ()
     concept_images: tuple[str | Path, ...] = ()

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +46,7 @@ class Candidate:
         object_score, context_score: means over the images that count, in -1..1; None without such images, or
             where the prompt has no concept.
         excluded: how many images are blank (black, of one colour, NaN), and don't count.
+        context_only: drawn for the context images, w = 0, and not to be selected.
     """
 
     w: float
@@ -53,6 +54,7 @@ class Candidate:
     object_score: float | None
     context_score: float | None
     excluded: int
+    context_only: bool = False
 
     @property
     def score(self) -> float | None:
@@ -64,7 +66,7 @@ class Candidate:
     def to_json(self) -> dict[str, Any]:
         """Without the images."""
         scores = {"object_score": self.object_score, "context_score": self.context_score, "score": self.score}
-        return {"w": self.w, **scores, "excluded": self.excluded}
+        return {"w": self.w, **scores, "excluded": self.excluded, "context_only": self.context_only}
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,8 @@ class Visualizer:
             options: which candidates, seeds, and how to draw.
 
         Returns:
-            the candidates by w; and the mean features of the context images, `[embed_dim]`.
+            the candidates by w, w = 0 among them always; and the mean features of the context images,
+            `[embed_dim]`.
 
         Raises:
             GeneratorError: all images at w = 0 are blank; others as `draw`.
@@ -199,8 +202,10 @@ class Visualizer:
         else:
             evaluate(options.tried)
         self._warn_excluded(drawn)
-        context = _features(drawn[0.0]).mean(axis=0)
-        return {w: seen[w] for w in sorted(seen)}, context
+        context = _features(drawn[0.0])
+        if 0.0 not in seen:
+            seen[0.0] = replace(_candidate(0.0, drawn[0.0], concept_features, context), context_only=True)
+        return {w: seen[w] for w in sorted(seen)}, context.mean(axis=0)
 
     def context(self, mixture: Mixture, options: GairOptions) -> NDArray[np.float32]:
         """Mean features `[embed_dim]` of the context images alone. Raises as `explore`."""
@@ -301,7 +306,7 @@ def embedded(images: Tensor, clip: Clip) -> NDArray[np.float32]:
 
 def best(candidates: Mapping[float, Candidate]) -> float:
     """The selected weight. Raises GeneratorError where no candidate has a score."""
-    scores = {w: _or_worst(candidate.score) for w, candidate in candidates.items()}
+    scores = {w: _or_worst(one.score) for w, one in candidates.items() if not one.context_only}
     if max(scores.values()) == -math.inf:
         raise GeneratorError(
             "the images of all candidate weights are black or of one colour; try other seeds or more steps"

@@ -14,7 +14,7 @@ from gair_search.generator import Generator, Sampling
 from gair_search.models import resolve
 from gair_search.tokens.store import TokenStore
 
-_, QUARTERS, FIFTHS = WAYS
+_, UPPER, REFINED, WHOLE = WAYS
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +35,14 @@ def test_all_ways_see_the_same_images(tiny: Clip, generator: Generator, tmp_path
     for key, loop in part.found[LOOP].items():
         assert tuple(loop.scores) == TENTHS
         assert (loop.images, loop.rows) == (11, 22)  # each with its unconditional branch
-        for name in (QUARTERS, FIFTHS):
+        upper = part.found[UPPER][key]
+        assert upper.scores == loop.within([0.6]).scores
+        assert (upper.images, upper.rows) == (6, 12)
+        for name, least in ((REFINED, 0.6), (WHOLE, 0.0)):
             one = part.found[name][key]
             both = set(one.scores) & set(loop.scores)
-            assert {0.0, 1.0} <= both
+            assert {least, 1.0} <= both
+            assert min(one.scores) == least
             assert {w: one.scores[w] for w in both} == pytest.approx(
                 {w: loop.scores[w] for w in both}, abs=1e-3
             )
@@ -49,16 +53,17 @@ def test_all_ways_see_the_same_images(tiny: Clip, generator: Generator, tmp_path
 
 def test_figures_are_held_against_the_loop_s(tiny: Clip, generator: Generator) -> None:
     part = Search(tiny, generator, 2, (), Sampling(steps=1))
-    loop = {0.0: 0.1, 0.5: 0.6, 0.6: 0.5}
+    loop = {0.0: 0.1, 0.5: 0.6, 0.6: 0.5, 0.8: 0.3}
     part.found = {
         LOOP: {(0, i): Found(loop, 11, 22) for i in range(2)},
-        QUARTERS: {(0, 0): Found({0.0: 0.1, 0.6: 0.5}, 5, 6), (0, 1): Found({0.0: 0.1}, 7, 9)},
-        FIFTHS: {(0, i): Found(loop, 8, 10) for i in range(2)},
+        UPPER: {(0, i): Found({0.6: 0.5, 0.8: 0.3}, 6, 12) for i in range(2)},
+        REFINED: {(0, i): Found({0.6: 0.5, 0.8: 0.3}, 4, 5) for i in range(2)},
+        WHOLE: {(0, 0): Found({0.0: 0.1, 0.6: 0.5}, 5, 6), (0, 1): Found({0.0: 0.1}, 7, 9)},
     }
-    part.seconds = [{LOOP: [4.0, 2.0], QUARTERS: [1.0, 2.0], FIFTHS: [1.0, 1.0]}]
-    assert part.ratios(QUARTERS) == [0.5]  # by the total
+    part.seconds = [{LOOP: [4.0, 2.0], UPPER: [2.0, 2.0], REFINED: [1.0, 1.0], WHOLE: [1.0, 2.0]}]
+    assert part.ratios(WHOLE) == [0.5]  # by the total
     ways = part.values()["ways"]
-    assert ways[QUARTERS] == pytest.approx(
+    assert ways[WHOLE] == pytest.approx(
         {
             "seconds": 1.5,
             "images": 6,
@@ -69,9 +74,10 @@ def test_figures_are_held_against_the_loop_s(tiny: Clip, generator: Generator) -
             "short": (0.1 + 0.5) / 2,
         }
     )
-    assert (ways[FIFTHS]["same w"], ways[FIFTHS]["short"], ways[LOOP]["within 0.1"]) == (1, 0, 1)
+    # what could not be selected is not asked for
+    assert (ways[REFINED]["same w"], ways[REFINED]["short"], ways[LOOP]["within 0.1"]) == (1, 0, 1)
     rows = {row[0]: row[1:] for row in part.table().rows}
-    assert rows[QUARTERS] == ("1.50", "2.00", "6.0", "4.00", "7.5", "0.000", "0.500", "+0.3000")
+    assert rows[WHOLE] == ("1.50", "2.00", "6.0", "4.00", "7.5", "0.000", "0.500", "+0.3000")
     assert rows[LOOP][1] == "1.00"
     assert "2 searches over 1 seed(s)" in part.table().note
 

@@ -23,7 +23,7 @@ from gair_search.visualize import Candidate, GairResult
 
 Gair = Callable[..., tuple[int, str, str]]
 PROMPT = "a <my-dress> on (grass:1.5)"
-QUICK = ("--steps", "2", "--scheduler", "ddim")
+QUICK = ("--steps", "2", "--scheduler", "ddim", "--seed", "0")
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +125,13 @@ def test_the_page_shows_what_gair_saw_and_escapes_it(tmp_path: Path) -> None:
 
 def test_query_with_gair_searches_with_what_it_selects(gair: Gair, ready: None, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
-    code, out, err = gair("query", PROMPT, "--gair", *QUICK, "--seeds", "0,1", "--html", file, "--json")
+    code, out, err = gair("query", PROMPT, "--gair", *QUICK[:4], "--seeds", "0,1", "--html", file, "--json")
     assert (code, "error" in err) == (0, False)
     answer = json.loads(out)
     scores = {one["w"]: one["score"] for one in answer["candidates"]}
-    assert {0.0, 0.25, 0.5, 0.75, 1.0} <= set(scores)
-    assert scores[answer["selected_weight"]] == max(scores.values())
+    assert {0.0, 0.6, 0.8, 1.0} <= set(scores)
+    assert [one["w"] for one in answer["candidates"] if one["context_only"]] == [0.0]
+    assert scores[answer["selected_weight"]] == max(score for w, score in scores.items() if w)
     for one in answer["candidates"]:
         assert one["score"] == min(one["object_score"], one["context_score"])
     assert answer["seeds"] == [0, 1]

@@ -22,6 +22,7 @@ from gair_search.engine import Engine
 from gair_search.errors import ConceptError, GairError, GairWarning, GeneratorError, ModelError
 from gair_search.gair import (
     COARSE,
+    TENTHS,
     GairOptions,
     aligned,
     coarse_to_fine,
@@ -42,9 +43,10 @@ from gair_search.image import load_pixels
 from gair_search.image_cache import Drawn, ImageCache
 from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.facts import METHOD, PROMPT_TUNING
-from gair_search.visualize import Visualizer, blank, embedded
+from gair_search.visualize import Visualizer, best, blank, embedded
 
-QUICK = GairOptions(sampling=Sampling("ddim", 2))
+QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+QUICK = GairOptions(seeds=(0,), sampling=Sampling("ddim", 2))
 PROMPT = "a * dress on (grass:1.5)"
 
 
@@ -183,7 +185,7 @@ def test_refining_never_ends_below_what_it_has_seen(values: list[float]) -> None
         seen.extend(weights)
         return {w: values[round(100 * w)] for w in weights}
 
-    scores = coarse_to_fine(evaluate)
+    scores = coarse_to_fine(evaluate, QUARTERS)
     assert list(scores) == seen
     assert 5 <= len(seen) <= 7
     assert scores[select(scores)] == max(values[round(100 * w)] for w in seen)
@@ -198,8 +200,14 @@ def test_refining_finds_the_loops_best_of_a_single_peak(peak: float) -> None:
 
     loop = plain_loop(evaluate)
     assert list(loop) == [i / 10 for i in range(11)]
-    assert abs(select(coarse_to_fine(evaluate)) - select(loop)) <= 0.125
-    assert abs(select(coarse_to_fine(evaluate)) - peak) <= 0.0625 + 1e-9
+    found = select(coarse_to_fine(evaluate, QUARTERS))
+    assert abs(found - select(loop)) <= 0.125
+    assert abs(found - peak) <= 0.0625 + 1e-9
+    # the default tries what the loop tries from 0.6 on, and selects the same
+    upper = plain_loop(evaluate, [w for w in TENTHS if w >= min(COARSE)])
+    refined = coarse_to_fine(evaluate)
+    assert {round(w, 9) for w in refined} <= set(upper)
+    assert select(refined) == pytest.approx(select(upper))
 
 
 @pytest.mark.parametrize(
@@ -228,25 +236,40 @@ def test_the_batch_equals_the_loop_image_by_image(
 ) -> None:
     told = mixture(PROMPT, tiny, lambda _: token, ["blue", "old"])
     features = tiny_features(token)
-    options = replace(QUICK, candidates=COARSE, seeds=(3, 4))
+    options = replace(QUICK, candidates=QUARTERS, seeds=(3, 4))
     together, context = Visualizer(tiny, generator).explore(told, features, options)
-    assert list(together) == list(COARSE)
+    assert list(together) == list(QUARTERS)
     for w, candidate in together.items():
         alone = [
             generator.sample(told.conditioning([w]), [seed], options.sampling)[0] for seed in options.seeds
         ]
         assert np.abs(candidate.images.astype(int) - torch.stack(alone).numpy()).max() <= 1
-        (one,) = (
-            Visualizer(tiny, generator)
-            .explore(told, features, replace(options, candidates=None, w=w))[0]
-            .values()
-        )
+        one = Visualizer(tiny, generator).explore(told, features, replace(options, candidates=None, w=w))[0][
+            w
+        ]
         assert one.score == pytest.approx(candidate.score, abs=1e-4)
         shown = embedded(torch.from_numpy(candidate.images), tiny)
         assert candidate.object_score == pytest.approx(object_score(shown, features), abs=1e-5)
         assert candidate.context_score == pytest.approx(float((shown @ context).mean()), abs=1e-5)
         assert candidate.score == min(candidate.object_score, candidate.context_score)
     assert not np.array_equal(together[0.0].images, together[1.0].images)
+
+
+def test_context_images_are_shown_and_selected_only_where_w_0_is_a_candidate(
+    tiny: Clip, generator: Generator, token: CustomToken
+) -> None:
+    told = mixture(PROMPT, tiny, lambda _: token, ["blue"])
+    features = tiny_features(token)
+    for candidates in (None, (0.6, 1.0), (0.0, 1.0)):
+        options = replace(QUICK, candidates=candidates)
+        found, _ = Visualizer(tiny, generator).explore(told, features, options)
+        asked = candidates is not None and 0 in candidates
+        assert [w for w, one in found.items() if one.context_only] == ([] if asked else [0.0])
+        assert found[0.0].context_score == pytest.approx(1, abs=1e-5)  # it is compared with itself
+        scores = {w: one.score for w, one in found.items()}
+        assert best(found) == select({w: scores[w] for w in scores if w or asked})
+    alone = {0.0: replace(found[0.0], context_only=True), 1.0: replace(found[1.0], object_score=-1.0)}
+    assert best(alone) == 1.0
 
 
 def tiny_features(token: CustomToken) -> np.ndarray:
@@ -261,7 +284,7 @@ def test_denoiser_rows_of_a_search(tiny: Clip, generator: Generator, token: Cust
     told = mixture(PROMPT, tiny, lambda _: token, ["blue"])
     steps: list[tuple[int, int]] = []
     visualizer = Visualizer(tiny, generator, on_progress=lambda *both: steps.append(both))
-    options = replace(QUICK, candidates=COARSE, seeds=(0, 1), sampling=Sampling("ddim", 3))
+    options = replace(QUICK, candidates=QUARTERS, seeds=(0, 1), sampling=Sampling("ddim", 3))
     visualizer.explore(told, tiny_features(token), options)
     # ten images; at the first step one unconditional row a seed, at the two others one an image
     assert visualizer.denoiser_rows == (10 + 2) + 2 * 20
@@ -416,7 +439,7 @@ def test_w_of_one_is_the_plain_query_bit_for_bit_and_of_zero_the_attributes_mean
 
 def test_a_search_with_gair_is_a_search_with_the_selected_weight(engine: Engine) -> None:
     seen = engine.gair(PROMPT, QUICK, plus=["0.5:grass"])
-    scores = {one.w: one.score for one in seen.candidates}
+    scores = {one.w: one.score for one in seen.candidates if not one.context_only}
     assert seen.selected_weight == select(scores)
     assert set(COARSE) <= set(scores)
     expected = engine.compile(PROMPT, w=seen.selected_weight, plus=["0.5:grass"])
@@ -425,8 +448,8 @@ def test_a_search_with_gair_is_a_search_with_the_selected_weight(engine: Engine)
     hits = engine.search(PROMPT, 4, gair=True, options=QUICK, plus=["0.5:grass"])
     assert hits == engine.search(seen.query, 4)
     by_hand = engine.gair(PROMPT, replace(QUICK, w=0.6))
-    assert (by_hand.selected_weight, by_hand.by_hand, len(by_hand.candidates)) == (0.6, True, 1)
-    assert by_hand.selected is by_hand.candidates[0]
+    assert (by_hand.selected_weight, by_hand.by_hand, len(by_hand.candidates)) == (0.6, True, 2)
+    assert by_hand.selected is by_hand.candidates[1]
 
 
 def test_prompts_and_tokens_that_gair_cant_mix(engine: Engine, tiny: Clip, token: CustomToken) -> None:
