@@ -243,9 +243,10 @@ def fashion_items(data: RetrievalSet) -> dict[str, tuple[str, str]]:
 def test_fashion_world_cannot_be_wrong() -> None:
     small = {"seed": 1, "concepts": 6, "shots": 3, "views": 2, "distractors": 4, "kinds": 3}
     data = fashion.fashion_world(**small)
-    assert (len(data.concepts), len(data.queries), len(data.gallery)) == (6, 12, 20)
+    assert (len(data.concepts), len(data.queries), len(data.gallery)) == (6, 12, 10 * len(BACKGROUNDS))
     items = fashion_items(data)
-    assert len(items) == len(set(items.values())) == 20  # one view of an instance in a place
+    assert len(items) == len(set(items.values())) == 120  # one view of an instance in a place
+    assert fashion.fashion_world(**small, elsewhere=False).gallery == data.gallery[:20]
     for query in data.queries:
         (answer,) = query.relevant
         name, place = items[answer]
@@ -272,7 +273,7 @@ def test_fashion_concepts_share_places_and_words() -> None:
     assert len(set(kinds.values())) == 2
     for query in data.queries:
         name, place = items[next(iter(query.relevant))]
-        assert sum(n == name for n, _ in items.values()) == 3
+        assert {p for n, p in items.values() if n == name} == set(BACKGROUNDS)
         assert sum(kinds[n] == kinds[name] and p == place for n, p in items.values()) == 3
     texts = {query.template: query.concept for query in data.queries}
     assert len(texts) == 3 * len({t.split(SUBJECT)[0] for t in texts})  # the same for all concepts
@@ -290,8 +291,11 @@ def test_instances_with_the_same_words_can_be_told_apart(monkeypatch: pytest.Mon
 
 def test_training_views_are_in_other_places_than_test_views() -> None:
     data = fashion.fashion_world(concepts=5, shots=8, views=4, distractors=0, train_places=3)
-    tests = {place for _, place in fashion_items(data).values()}
+    items = fashion_items(data)
+    tests = {items[answer][1] for query in data.queries for answer in query.relevant}
     assert len(tests) == 4
+    images = {image.image().tobytes() for concept in data.concepts for image in concept.images}
+    assert not images & {picture.image().tobytes() for picture in data.gallery}
     for concept in data.concepts:
         assert len({image.image().tobytes() for image in concept.images}) == 8
         shown = {place for place in BACKGROUNDS for image in concept.images if f"'{place}'" in image.content}

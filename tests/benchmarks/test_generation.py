@@ -21,7 +21,7 @@ from gair_search.clip import Clip
 from gair_search.errors import GairError
 from gair_search.generator import Generator, Sampling
 
-WORLD = {"concepts": 3, "views": 2, "distractors": 10, "size": 64}
+WORLD = {"concepts": 3, "views": 2, "distractors": 10, "size": 64, "elsewhere": False}
 SMALL = Settings(
     seeds=(0, 1),
     limit=2,

@@ -35,7 +35,7 @@ from gair_search.generator import Generator, Sampling
 from gair_search.tokens.attributes import average_embeddings
 from gair_search.tokens.learn import PAPER
 
-WORLD = {"concepts": 2, "views": 2, "distractors": 10, "size": 64}
+WORLD = {"concepts": 2, "views": 2, "distractors": 10, "size": 64, "elsewhere": False}
 WORDS = ("red", "old", "striped")
 SMALL = Settings(seeds=(0, 1), steps=2, shots=2, attributes=WORDS, per_class=3, world=WORLD)
 

@@ -42,7 +42,7 @@ from gair_search.tokens.learn import PAPER, Objective
 from gair_search.tokens.prompts import PARAPHRASES
 from gair_search.tokens.subspace import project
 
-WORLD = {"concepts": 2, "views": 2, "distractors": 10, "kinds": 2, "size": 64}
+WORLD = {"concepts": 2, "views": 2, "distractors": 10, "kinds": 2, "size": 64, "elsewhere": False}
 SMALL = Settings(seeds=(0, 1), steps=2, shots=2, attributes=("red", "old", "striped"), world=WORLD)
 QUICK = replace(PAPER, n_vectors=2, steps=3, learning_rate=0.01, lambda_ce=0.1)
 
