@@ -217,7 +217,7 @@ def test_the_table_in_small_with_resume_and_runs(
     sample = Generator.sample
 
     def seen(self: Generator, told: torch.Tensor, seeds: list[int], sampling: Sampling) -> torch.Tensor:
-        assert set(seeds) == set(quick.seeds)
+        assert set(seeds) <= set(quick.seeds)
         assert sampling == quick.sampling
         drawn.append(told)
         return sample(self, told, seeds, sampling)
