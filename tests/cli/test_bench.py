@@ -72,6 +72,10 @@ def test_retrieval_prints_a_row_a_method_and_json(gair: Gair, tmp_path: Path) ->
     answer = json.loads(out)
     assert list(answer["methods"]) == ["text only", "PALAVRA second stage"]
     assert answer["settings"]["attributes"] == ["red", "old"]
+    code, out, _ = gair("bench", "retrieval", *told, "--redact-faces", "--shots", "2", "--json")
+    answer = json.loads(out)
+    assert (answer["settings"]["redact_faces"], answer["settings"]["shots"]) == (True, 2)
+    assert answer["redacted"] == {"faces": 0, "photos": 0, "of photos": 4}
     code, _, err = gair("bench", "retrieval", "--methods", "magic")
     assert code == 1
     assert 'no method "magic"' in err
