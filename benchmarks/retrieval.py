@@ -34,6 +34,7 @@ from gair_search.benchmarks.concept_methods import (
     palavra,
     with_gair,
 )
+from gair_search.benchmarks.datasets import faces
 from gair_search.benchmarks.datasets.base import Picture, Query, RetrievalSet
 from gair_search.benchmarks.datasets.dreambooth import dreambooth
 from gair_search.benchmarks.datasets.fashion import fashion_world
@@ -106,10 +107,11 @@ class Settings:
         methods: which rows, in the table's order; all without GAIR where empty.
         steps: of learning; the model's own unless given.
         gair: whether GAIR is run with those methods that the paper runs it with.
-        shots: concept images; as `SHOTS` unless given.
+        shots: concept images, or all that there are (PerVL alone); as `SHOTS` unless given.
         split, captions: of PerVL.
         attributes: that span the subspace; PerVL's are the paper's, others those nearest to the parent.
         world: further arguments of `fashion_world`.
+        redact_faces: whether faces in concept images are blacked out first (`datasets.faces`).
     """
 
     dataset: Source = "fashion"
@@ -119,11 +121,26 @@ class Settings:
     methods: tuple[str, ...] = ()
     steps: int | None = None
     gair: bool = False
-    shots: int | None = None
+    shots: int | Literal["all"] | None = None
     split: Split = "test"
     captions: Captions = "detailed"
     attributes: tuple[str, ...] = ()
     world: Mapping[str, Any] = field(default_factory=dict)
+    redact_faces: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise GairError where a run can't be made of this."""
+        if self.shots == "all" and self.dataset != "pervl-deepfashion2":
+            why = (
+                "its views are drawn, without end"
+                if self.dataset == "fashion"
+                else "none would be left to find"
+            )
+            raise GairError(
+                f"{self.dataset}: all photos can't be learned from, {why}; say how many with --shots N"
+            )
+        if self.redact_faces and self.dataset == "fashion":
+            raise GairError("fashion: there are no faces to redact; leave --redact-faces out")
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -147,18 +164,22 @@ class Settings:
 
     def load(self, seed: int) -> RetrievalSet:
         """The data set of a seed. Raises DatasetError."""
-        shots = self.shots or SHOTS[self.dataset]
+        shots = self.shots if isinstance(self.shots, int) else SHOTS[self.dataset]
         if self.dataset == "fashion":
             return fashion_world(seed, shots=shots, **self.world).limited(self.limit)
         if self.data is None:
             raise DatasetError(f"{self.dataset}: say where it lies with --data FOLDER")
         if self.dataset == "dreambooth":
             return dreambooth(self.data, shots, seed).limited(self.limit)
-        return deepfashion2(self.data, self.split, self.captions, shots, seed).limited(self.limit)
+        drawn = None if self.shots == "all" else shots
+        return deepfashion2(self.data, self.split, self.captions, drawn, seed).limited(self.limit)
 
     def to_json(self, clip: Clip, learning: Learning) -> dict[str, Any]:
         """All that results depend on."""
-        return asdict(self) | {
+        own = asdict(self)
+        if not self.redact_faces:  # as before there was a choice: what was kept then stays good
+            del own["redact_faces"]
+        return own | {
             "data": str(self.data.absolute()) if self.data else None,
             "seeds": list(self.seeds),
             "methods": list(self.rows),
@@ -225,9 +246,12 @@ def retrieval(
     shown = next((name for name in (f"{OURS} + GAIR", OURS) if name in rows), next(reversed(rows), ""))
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     weights: dict[str, list[float]] = {name: [] for name in rows}
+    hidden: dict[str, int] = {}
     done = gallery_size = 0
     for number, seed in enumerate(settings.seeds):
         data = settings.load(seed)
+        if settings.redact_faces:
+            data = _redacted(data, work, hidden)
         gallery, gallery_size = kept.work.features(clip, data.gallery), len(data.gallery)
         total = len(data.concepts) * len(rows) * len(settings.seeds)
         for study in _studies(clip, data, gallery, kept.work, settings, learning, generator, seed):
@@ -252,10 +276,37 @@ def retrieval(
         name: _values(answers[name], answers.get(PROMPT_TUNING, []), seconds[name], weights[name])
         for name in rows
     }
+    if settings.redact_faces:
+        counts = list(hidden.values())
+        report.values["redacted"] = {
+            "faces": sum(counts),
+            "photos": sum(n > 0 for n in counts),
+            "of photos": len(counts),
+        }
     report.values["skipped"] = dict.fromkeys(skipped, why)
     report.tables.append(_table(report, gallery_size, learning))
     report.figures["retrieval-mrr"] = partial(_figure, report.values["methods"])
     return report
+
+
+def _redacted(data: RetrievalSet, work: Path | None, hidden: dict[str, int]) -> RetrievalSet:
+    """The data set with faces in concept images blacked out, and these alone.
+
+    Args:
+        data: of a seed.
+        work: where boxes are kept, by the picture, for all runs.
+        hidden: takes how many faces each concept image has.
+    """
+    search = faces.Search()
+    kept = Work("faces", asdict(search), work)
+
+    def clean(picture: Picture) -> Picture:
+        boxes = kept.cell(digest(picture.content_key), lambda: faces.faces(picture.image(), search))
+        hidden[picture.id] = len(boxes)
+        return faces.without(picture, boxes)
+
+    concepts = (replace(one, images=tuple(map(clean, one.images))) for one in data.concepts)
+    return replace(data, concepts=tuple(concepts))
 
 
 def own_generator(clip: Clip) -> tuple[Generator | None, str]:
@@ -456,6 +507,11 @@ def _table(report: Report, gallery_size: int, learning: Learning) -> Table:
         if "mixing weight" in found:
             weight = found["mixing weight"]
             note += f" {name}: mixing weight {weight['mean']:.2f} ± {weight['sd']:.2f} over the queries."
+    if redacted := report.values.get("redacted"):
+        note += (
+            f" Frontal faces that a detector found are blacked out in the concept images: {redacted['faces']} "
+            f"in {redacted['photos']} of {redacted['of photos']}."
+        )
     if skipped := report.values["skipped"]:
         note += f" Left out: {', '.join(skipped)}, since {next(iter(skipped.values()))}."
     return Table("Table 4: text-to-image retrieval of concepts", head, tuple(rows), note)

@@ -150,7 +150,15 @@ def retrieval(
         bool, typer.Option("--gair", help="GAIR's rows besides, for prompt tuning and ours.")
     ] = False,
     steps: Steps = None,
-    shots: Shots = None,
+    shots: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|all", help="Photos to learn from; all of PerVL's alone. [default: 5; dreambooth 3]"
+        ),
+    ] = None,
+    redact_faces: Annotated[
+        bool, typer.Option("--redact-faces", help="Black out faces in photos that are learned from.")
+    ] = False,
     attributes: Attributes = None,
     split: Annotated[Literal["test", "validation"], typer.Option(help="Of PerVL.")] = "test",
     captions: Annotated[Literal["detailed", "short"], typer.Option(help="Of PerVL.")] = "detailed",
@@ -162,7 +170,7 @@ def retrieval(
     as_json: common.Json = False,
 ) -> None:
     """Concepts in contexts that a caption names, found again by each method (custom tokens, table 4)."""
-    numbers = _seeds(seeds)
+    numbers, photos = _seeds(seeds), _shots(shots)
     from gair_search.benchmarks.retrieval import Settings
     from gair_search.benchmarks.retrieval import retrieval as measure
 
@@ -174,10 +182,11 @@ def retrieval(
         tuple(common.words(methods)),
         steps,
         gair,
-        shots,
+        photos,
         split,
         captions,
         attributes=_words(attributes),
+        redact_faces=redact_faces,
     )
     clip = _clip(model, device)
     with _progress("concepts x methods", as_json) as advance:
@@ -427,6 +436,17 @@ def _seeds(text: str) -> tuple[int, ...]:
     if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
         raise GairError(f"--seeds {text}: how many, as 3, or different seeds from 0 on, as 0,1,2")
     return numbers
+
+
+def _shots(text: str | None) -> int | Literal["all"] | None:
+    """A number from 1 on, or all; None where nothing was given. Raises GairError on anything else."""
+    if text is None:
+        return None
+    if text.strip().lower() == "all":
+        return "all"
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise GairError(f"--shots {text}: a number from 1 on, or all")
+    return int(text)
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:

@@ -190,13 +190,13 @@ def deepfashion2(
 ) -> RetrievalSet:
     """PerVL-DeepFashion2: 50 concepts a split.
 
-    Faces are not redacted here (the custom tokens' paper redacts those of training photos).
+    Faces are not redacted here (the custom tokens' paper redacts those of training photos); see `faces`.
 
     Args:
         folder: see the module's text.
         split: `validation` is for tuning.
         captions: which caption length.
-        shots: training photos a concept, drawn by `seed`: 5 or, in None, all of them.
+        shots: training photos a concept, drawn by `seed`; all of them where None.
 
     Raises:
         DatasetError: annotations or photos are absent.

@@ -1,6 +1,5 @@
 """The data sets on made trees of the official names, and, where they are, on the real files."""
 
-import csv
 import itertools
 import os
 import re
@@ -10,6 +9,8 @@ import numpy as np
 import pytest
 from gair_search.benchmarks.datasets import attributes, dreambooth, fashion, folders, pervl
 from gair_search.benchmarks.datasets.base import SUBJECT, Query, RetrievalSet
+from gair_search.benchmarks.retrieval import Settings
+from support.pervl import make_pervl
 from support.photos import dreambooth as dreambooth_photos
 from support.photos import make_photos
 
@@ -17,9 +18,6 @@ from gair_search.errors import DatasetError
 from gair_search.world import BACKGROUNDS, render, scene
 
 PERVL = Path(os.environ.get("GAIR_PERVL", Path.cwd().parent / "shared/data/pervl"))
-
-PAIRS = {"11": ("skirt", 7), "9": ("vest dress", 3), "12": ("trousers", 4)}
-"""Pair -> class, and how many training photos it has."""
 
 
 @pytest.fixture
@@ -29,55 +27,9 @@ def real_pervl() -> Path:
     return PERVL
 
 
-def table(path: Path, rows: list[dict[str, str]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """PerVL's tree in small: three pairs with two queries each, and two objects of YTVOS."""
-    place = tmp_path / "annotations/deep_fashion"
-    own, short, training = [], [], []
-    for pair, (_, n) in PAIRS.items():
-        training += [f"codes_infer/{pair}:", *(f"{pair}{i:04d}.jpg" for i in range(n)), ""]
-        for i in (0, 1):
-            image = {"image_name": f"train/image/{pair}9{i}.jpg", "pair_id": pair}
-            own.append(image | {"caption": f"a person with a hat, by wall {i}, and another person."})
-            short.append(image | {"caption": f"the person's wall {i}."})
-    extra = {"image_name": "train/image/110000.jpg", "pair_id": "11", "caption": "a person runs."}
-    table(place / "test_captions.csv", own)
-    table(place / "detailed_deepfashion2_captions.csv", [*own, extra])
-    table(place / "shortened_deepfashion2_captions.csv", short)
-    table(
-        place / "train_coarse_grained_names.csv",
-        [{"unique_pair_ids": pair, "pair_id_categories": name} for pair, (name, _) in PAIRS.items()],
-    )
-    (place / "test_fsl_train.txt").write_text("\n".join(training))
-    names = [line for line in training if line.endswith(".jpg")]
-    names += [row["image_name"].rsplit("/", 1)[-1] for row in own]
-    source = make_photos(tmp_path / "made", 1)[0]
-    photos = tmp_path / "data/deep_fashion2/train/image"
-    photos.mkdir(parents=True)
-    for name in names:
-        (photos / name).write_bytes(source.read_bytes())
-    objects = [
-        {
-            "image_name": f"eval/images/{name}_00{i}.jpg",
-            "coarse_grained_class": kind,
-            "caption": text,
-            "class_id": name,
-        }
-        for i, (name, kind, text) in enumerate(
-            [("giant_panda_ab_1", "giant_panda", "an * behind *'s tree."), ("dog_cd_2", "dog", "* runs.")]
-        )
-    ]
-    table(tmp_path / "annotations/ytvos/cleaned_captions_ytvos_test.csv", objects)
-    table(tmp_path / "annotations/ytvos/ytvos_joint_captions.csv", objects)
-    return tmp_path
+    return make_pervl(tmp_path)
 
 
 def cut_objects(tree: Path) -> Path:
@@ -113,6 +65,12 @@ def test_deepfashion2_is_the_papers_protocol(tree: Path) -> None:
     assert len(drawn) > 1
     assert {q.concept for q in data.limited(1).queries} == {"9"}
     assert data.limited(1).gallery == data.gallery
+
+
+def test_all_training_photos_or_five_are_a_setting(tree: Path) -> None:
+    five, every = Settings("pervl-deepfashion2", tree), Settings("pervl-deepfashion2", tree, shots="all")
+    assert [len(concept.images) for concept in five.load(0).concepts] == [3, 5, 4]
+    assert [len(concept.images) for concept in every.load(0).concepts] == [3, 7, 4]
 
 
 def test_photos_that_the_benchmarks_script_sorted_out_are_found(tree: Path) -> None:

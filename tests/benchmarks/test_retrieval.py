@@ -32,6 +32,8 @@ from gair_search.benchmarks.datasets.base import Query
 from gair_search.benchmarks.datasets.dreambooth import TABLE
 from gair_search.benchmarks.datasets.fashion import fashion_world
 from gair_search.benchmarks.retrieval import METHODS, Settings, retrieval
+from PIL import Image
+from support.pervl import make_pervl
 from support.photos import make_photos
 
 from gair_search.clip import Clip
@@ -301,6 +303,68 @@ def test_dreambooth_on_a_made_tree(model: Clip, tmp_path: Path) -> None:
     for query, scores in report.runs["average image"].items():
         assert len(scores) == 3 * 4 - 3
         assert set(report.qrels[query]) <= set(scores)
+
+
+def face(size: int = 112) -> Image.Image:
+    """A square photo with a face in its middle."""
+    data = pytest.importorskip("skimage.data").astronaut()
+    return Image.fromarray(data[20:220, 120:320]).resize((size, size), Image.Resampling.LANCZOS)
+
+
+def test_all_photos_are_learned_from_without_their_faces(model: Clip, tmp_path: Path) -> None:
+    tree = make_pervl(tmp_path / "pervl")
+    photos = tree / "data/deep_fashion2/train/image"
+    for name in ("110001.jpg", "110006.jpg", "1190.jpg"):  # two to learn from and a query's
+        face().save(photos / name, quality=95)
+    settings = Settings("pervl-deepfashion2", tree, (0,), 2, ("text only", "average image"), shots="all")
+    plain = retrieval(model, settings, tmp_path / "work")
+    assert "redact_faces" not in plain.settings  # what was kept before there was a choice stays good
+    assert "redacted" not in plain.values
+    assert plain.settings["shots"] == "all"
+    hidden = retrieval(model, replace(settings, redact_faces=True), tmp_path / "work")
+    assert hidden.settings["redact_faces"]
+    assert hidden.values["redacted"] == {"faces": 2, "photos": 2, "of photos": 10}
+    said = hidden.tables[0].markdown()
+    assert ", all concept images, " in said
+    assert "blacked out in the concept images: 2 in 2 of 10." in said
+    own, black = (run.pictures["retrieval-11"]() for run in (plain, hidden))
+    assert own.tobytes() != black.tobytes()
+
+
+def test_only_concept_images_are_redacted(tmp_path: Path) -> None:
+    tree = make_pervl(tmp_path / "pervl")
+    photos = tree / "data/deep_fashion2/train/image"
+    for name in ("110001.jpg", "1190.jpg"):
+        face().save(photos / name, quality=95)
+    data = Settings("pervl-deepfashion2", tree, shots="all").load(0).limited(2)
+    counts: dict[str, int] = {}
+    clean = table._redacted(data, tmp_path / "work", counts)
+    assert {name for name, n in counts.items() if n} == {"110001.jpg"}
+    assert [picture.content_key for picture in clean.gallery] == [p.content_key for p in data.gallery]
+    assert clean.queries == data.queries
+    pairs = [
+        (old, new)
+        for a, b in zip(data.concepts, clean.concepts, strict=True)
+        for old, new in zip(a.images, b.images, strict=True)
+    ]
+    assert [old.id for old, new in pairs if old.content_key != new.content_key] == ["110001.jpg"]
+    (black,) = [new.image() for _, new in pairs if new.id == "110001.jpg"]
+    assert black.getpixel((56, 54)) == (0, 0, 0)
+    kept = sorted((tmp_path / "work/faces").glob("*/*.json"))
+    with pytest.MonkeyPatch.context() as patch:  # boxes are kept: nothing is looked for again
+        patch.setattr(table.faces, "faces", lambda *_: pytest.fail("looked for again"))
+        again: dict[str, int] = {}
+        table._redacted(data, tmp_path / "work", again)
+    assert again == counts
+    assert sorted((tmp_path / "work/faces").glob("*/*.json")) == kept
+
+
+def test_what_has_no_faces_or_no_end_is_refused() -> None:
+    with pytest.raises(GairError, match="no faces to redact"):
+        Settings(redact_faces=True)
+    for dataset in ("fashion", "dreambooth"):
+        with pytest.raises(GairError, match=f"{dataset}: all photos can't be learned from"):
+            Settings(dataset, shots="all")
 
 
 def test_bad_settings(model: Clip, tmp_path: Path) -> None:

@@ -19,6 +19,13 @@ def test_seeds(text: str, seeds: tuple[int, ...]) -> None:
     assert bench._seeds(text) == seeds
 
 
+def test_shots() -> None:
+    assert [bench._shots(text) for text in (None, "5", " 12 ", "all", "All")] == [None, 5, 12, "all", "all"]
+    for text in ("0", "-1", "", "1,2", "few", "1.5", "²"):
+        with pytest.raises(GairError, match="--shots"):
+            bench._shots(text)
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "", ",", "1,1", "-1,2", "one", "1.5"])
 def test_seeds_that_are_none(text: str) -> None:
     with pytest.raises(GairError, match="--seeds"):
@@ -65,9 +72,21 @@ def test_retrieval_prints_a_row_a_method_and_json(gair: Gair, tmp_path: Path) ->
     answer = json.loads(out)
     assert list(answer["methods"]) == ["text only", "PALAVRA second stage"]
     assert answer["settings"]["attributes"] == ["red", "old"]
+    code, out, _ = gair("bench", "retrieval", *told, "--redact-faces", "--shots", "2", "--json")
+    answer = json.loads(out)
+    assert (answer["settings"]["redact_faces"], answer["settings"]["shots"]) == (True, 2)
+    assert answer["redacted"] == {"faces": 0, "photos": 0, "of photos": 4}
     code, _, err = gair("bench", "retrieval", "--methods", "magic")
     assert code == 1
     assert 'no method "magic"' in err
+
+
+def test_faces_and_all_shots_where_there_are_none(gair: Gair) -> None:
+    for told, said in ((["--redact-faces"], "no faces to redact"), (["--shots", "all"], "without end")):
+        code, out, err = gair("bench", "retrieval", *told)
+        assert (code, out) == (1, "")
+        assert said in err
+        assert "model:" not in err  # told before a model is loaded
 
 
 def test_recognition_and_generation_print_their_tables(gair: Gair, tmp_path: Path) -> None:
