@@ -87,7 +87,7 @@ def main() -> int:
     codes += [gair("index", str(gallery), *db)]
     codes += [gair("learn", CONCEPT, str(learned), "--parent", PARENT, "--force", *db)]
     codes += [gair("concepts", "show", CONCEPT)]
-    prompt = f"a <{CONCEPT}> {PARENT} on a beach"
+    prompt = f"a <{CONCEPT}> {PARENT} in the snow"
     codes += [gair("query", prompt, "-k", "3", *db)]
     codes += [gair("query", prompt, "-k", "3", "--gair", "--html", str(seen), *db)]
     if all(code in (0, 3) for code in codes):
