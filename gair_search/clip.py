@@ -294,7 +294,7 @@ class Clip:
         Raises:
             ModelError: damaged weights, or out of memory.
         """
-        return self.embed(torch.from_numpy(pixels)).cpu().numpy()
+        return self.embed(torch.from_numpy(np.require(pixels, requirements="W"))).cpu().numpy()
 
     def encode_files(self, files: Iterable[str | os.PathLike[str]]) -> NDArray[np.float32]:
         """Image features of files, float32 `[N, embed_dim]`, L2-normalised. Raises ImageError, ModelError."""
