@@ -95,7 +95,7 @@ Candidates = Annotated[
     typer.Option(
         "--candidates",
         metavar="W,W,...",
-        help="GAIR's candidate weights, and no others. [default: 0,0.25,0.5,0.75,1, then around the best]",
+        help="GAIR's candidate weights, and no others. [default: 0.6,0.8,1, then around the best]",
     ),
 ]
 Seeds = Annotated[
