@@ -176,10 +176,7 @@ class Settings:
 
     def to_json(self, clip: Clip, learning: Learning) -> dict[str, Any]:
         """All that results depend on."""
-        own = asdict(self)
-        if not self.redact_faces:  # as before there was a choice: what was kept then stays good
-            del own["redact_faces"]
-        return own | {
+        return asdict(self) | {
             "data": str(self.data.absolute()) if self.data else None,
             "seeds": list(self.seeds),
             "methods": list(self.rows),
