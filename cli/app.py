@@ -5,7 +5,9 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from gair_search.cli import (
+
+from gair_search import __version__
+from gair_search.cli.commands import (
     bench,
     concepts,
     explain,
@@ -17,8 +19,6 @@ from gair_search.cli import (
     status,
     visualize,
 )
-
-from gair_search import __version__
 from gair_search.errors import GairError
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from gair_search.compiler import Query
     from gair_search.engine import Engine
-    from gair_search.gair import GairOptions
+    from gair_search.gair.algorithm import GairOptions
+    from gair_search.gair.drawing import GairResult
     from gair_search.gallery import Hit
-    from gair_search.visualize import GairResult
+    from gair_search.query.compiler import Query
 
 N = TypeVar("N", int, float)
 
@@ -145,8 +145,8 @@ def open_engine(
 ) -> "Engine":
     """Open an engine for a command, and say on standard error which model was taken."""
     warnings.filterwarnings("ignore")  # other libraries' advice to their programmers
+    from gair_search.encoder.models import BUNDLED, PREFERRED
     from gair_search.engine import Engine
-    from gair_search.models import BUNDLED, PREFERRED
 
     engine = Engine.open(model, gallery=gallery, db=db, url=url, device=device, generator=generator)
     hint = f" (bundled); a better one: gair models pull {PREFERRED[0]}" if engine.model == BUNDLED else ""
@@ -213,8 +213,8 @@ def gair_options(
     concept_images: Sequence[Path] | None,
 ) -> "GairOptions":
     """GAIR's options as they were typed. Raises GairError where a list can't be read."""
-    from gair_search.gair import GairOptions
-    from gair_search.generator import Sampling
+    from gair_search.gair.algorithm import GairOptions
+    from gair_search.generation.generator import Sampling
 
     defaults = Sampling()
     return GairOptions(

@@ -3,8 +3,8 @@
     python examples/demo.py [FOLDER]
 
 Without a folder it takes the sample photographs that scikit-image and scikit-learn install. The concept is a dress of
-the fashion world, whose pictures `gair_search.world` draws: four to learn it from, and some of it in other places
-among pictures of other things.
+the fashion world, whose pictures `gair_search.benchmarks.fashion_world` draws: four to learn it from, and some of it
+in other places among pictures of other things.
 """
 
 import os
@@ -30,7 +30,12 @@ CONCEPT, PARENT, PLACES = "my-dress", "dress", ("beach", "snow", "brick wall")
 
 def fashion_pictures() -> tuple[Path, Path]:
     """Folders of pictures: four of one dress; a gallery of it in other places, of other dresses, of other things."""
-    from gair_search.world import BACKGROUNDS, instance, render, scene
+    from gair_search.benchmarks.fashion_world import (
+        BACKGROUNDS,
+        instance,
+        render,
+        scene,
+    )
 
     dress = instance(7, "test", kind=PARENT)
     learned, gallery = DEMO / "dress", DEMO / "fashion"

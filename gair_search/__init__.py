@@ -20,18 +20,18 @@ __all__ = [
 if TYPE_CHECKING:
     from gair_search.engine import Engine
     from gair_search.errors import GairError, GairWarning
-    from gair_search.gair import GairOptions
+    from gair_search.gair.algorithm import GairOptions
     from gair_search.gallery import GalleryOptions, Hit
-    from gair_search.generator import Sampling
+    from gair_search.generation.generator import Sampling
 
 _HOMES = {
     "Engine": "gair_search.engine",
     "GairError": "gair_search.errors",
-    "GairOptions": "gair_search.gair",
+    "GairOptions": "gair_search.gair.algorithm",
     "GairWarning": "gair_search.errors",
     "GalleryOptions": "gair_search.gallery",
     "Hit": "gair_search.gallery",
-    "Sampling": "gair_search.generator",
+    "Sampling": "gair_search.generation.generator",
 }
 
 

@@ -14,25 +14,32 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from gair_search import models
+from gair_search.encoder import models
+from gair_search.encoder.models import EmbedderId, ModelSpec
 from gair_search.errors import ConceptError, GairError, ModelError
-from gair_search.gallery import Gallery, GalleryOptions, Hit, Where, open_gallery, parse_where
-from gair_search.image import load_pixels
-from gair_search.models import EmbedderId, ModelSpec
-from gair_search.prompt import parse
+from gair_search.gallery import (
+    Gallery,
+    GalleryOptions,
+    Hit,
+    Where,
+    open_gallery,
+    parse_where,
+)
+from gair_search.images.decoding import load_pixels
+from gair_search.query.language import parse
 from gair_search.tokens.store import TokenStore
 
 if TYPE_CHECKING:
-    from gair_search.clip import Clip
-    from gair_search.compiler import Query
-    from gair_search.gair import GairOptions
-    from gair_search.generator import Generator
+    from gair_search.encoder.clip import Clip
+    from gair_search.gair.algorithm import GairOptions
+    from gair_search.gair.drawing import GairResult
+    from gair_search.generation.generator import Generator
     from gair_search.indexer.explain import ExplainReport
     from gair_search.indexer.index import IndexReport
-    from gair_search.token_weights import Preset
-    from gair_search.tokens.learn import Losses, Method
-    from gair_search.tokens.lessons import Lesson, Lessons
-    from gair_search.visualize import GairResult
+    from gair_search.learning.joint import Losses, Method
+    from gair_search.learning.lessons import Lesson, Lessons
+    from gair_search.learning.token_weights import Preset
+    from gair_search.query.compiler import Query
 
 
 class Engine:
@@ -115,7 +122,7 @@ class Engine:
         """
         with self._lock:
             if self._clip is None:
-                from gair_search.clip import Clip
+                from gair_search.encoder.clip import Clip
 
                 self._clip = Clip(self.spec, self._device, self._start_fraction)
             return self._clip
@@ -135,7 +142,7 @@ class Engine:
         clip = self.clip
         with self._lock:
             if self._generator is None:
-                from gair_search.generator import Generator
+                from gair_search.generation.generator import Generator
 
                 source = self._generator_source
                 self._generator = Generator.load(clip, None if source is None else os.fspath(source))
@@ -202,10 +209,10 @@ class Engine:
             ConceptError: as `tokens.lessons.learn_token`; the name is taken or can't be one.
             GeneratorError, ModelError, GalleryError, EmbedderMismatchError.
         """
-        from gair_search.tokens import attributes as adjectives
-        from gair_search.tokens import lessons
-        from gair_search.tokens.negatives import find_negatives
-        from gair_search.tokens.photos import image_files, load_images
+        from gair_search.images.photos import image_files, load_images
+        from gair_search.learning import attributes as adjectives
+        from gair_search.learning import lessons
+        from gair_search.learning.negatives import find_negatives
 
         self.tokens.require_storable(name, overwrite)  # before anything is computed
         words = adjectives.parse(attributes) if attributes else []
@@ -261,8 +268,8 @@ class Engine:
             ConceptError: as `tokens.lessons.learn_together`; a name is taken or can't be one.
             GeneratorError, ModelError.
         """
-        from gair_search.tokens import lessons
-        from gair_search.tokens.photos import load_folders
+        from gair_search.images.photos import load_folders
+        from gair_search.learning import lessons
 
         folders = sorted(p for p in Path(folder).iterdir() if p.is_dir()) if Path(folder).is_dir() else []
         for own in folders:
@@ -306,14 +313,14 @@ class Engine:
             PromptError, ConceptError, ImageError, ModelError.
         """
         parse(prompt)  # a slip of the pen is told before torch is imported
-        from gair_search.compiler import plain_query, summed
+        from gair_search.query.compiler import plain_query, summed
 
         lookup = self.tokens.lookup(concept)
         if w is None:
             query = plain_query(prompt, self.clip, lookup)
         else:
-            from gair_search.gair import GairOptions
-            from gair_search.selection import mixed_query
+            from gair_search.gair.algorithm import GairOptions
+            from gair_search.gair.selection import mixed_query
 
             options = GairOptions(w=w, attributes=tuple(attributes))
             query = mixed_query(prompt, w, self.clip, lookup, options)
@@ -350,7 +357,7 @@ class Engine:
         if not isinstance(prompt, str):
             query = prompt
         elif gair:
-            from gair_search.selection import query_or_plain
+            from gair_search.gair.selection import query_or_plain
 
             query = query_or_plain(
                 lambda: self.gair(prompt, options, plus=plus, minus=minus, concept=concept),
@@ -385,9 +392,9 @@ class Engine:
             GeneratorError, ModelError: there is no generator, or all that it draws is blank.
             others as `compile`.
         """
-        from gair_search import selection
-        from gair_search.compiler import summed
-        from gair_search.gair import GairOptions
+        from gair_search.gair import selection
+        from gair_search.gair.algorithm import GairOptions
+        from gair_search.query.compiler import summed
 
         options, lookup = options or GairOptions(), self.tokens.lookup(concept)
         subject = selection.Subject.of(prompt, self.clip, lookup, options)
@@ -409,8 +416,8 @@ class Engine:
             as `gair`, save that a prompt without a concept, or a concept without attributes or features, is drawn
             as it is, at w = 1 and without scores; `warnings` says why.
         """
-        from gair_search import selection
-        from gair_search.gair import GairOptions
+        from gair_search.gair import selection
+        from gair_search.gair.algorithm import GairOptions
 
         options = options or GairOptions()
         try:
@@ -442,8 +449,8 @@ class Engine:
         Raises:
             as `gair`; GalleryError.
         """
-        from gair_search import selection
-        from gair_search.gair import GairOptions
+        from gair_search.gair import selection
+        from gair_search.gair.algorithm import GairOptions
 
         given = list(hits)
         if isinstance(prompt, str):
@@ -498,7 +505,7 @@ class Engine:
             preset: the paper's unless given.
         """
         from gair_search.indexer.explain import TEMPLATE, explain_folder
-        from gair_search.token_weights import PAPER
+        from gair_search.learning.token_weights import PAPER
 
         return explain_folder(
             Path(folder),
@@ -549,7 +556,7 @@ class Engine:
         self.close()
 
     def _learn_by(self, method: "Method | None") -> "tuple[Method, Generator | None]":
-        from gair_search.tokens.lessons import choose_method
+        from gair_search.learning.lessons import choose_method
 
         return choose_method(method, lambda: self.generator, self._generator_source is not None)
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from gair_search.indexer.index import BATCH_SIZE, OnProgress
-from gair_search.indexer.load import decoding_processes, load_files
-from gair_search.indexer.scan import ScannedFile, Skipped, scan
 from numpy.typing import NDArray
 
-from gair_search.clip import Clip
+from gair_search.encoder.clip import Clip
 from gair_search.errors import GairError
-from gair_search.image import SUFFIXES
-from gair_search.token_weights import (
+from gair_search.images.decoding import SUFFIXES
+from gair_search.images.folders import ScannedFile, Skipped, scan
+from gair_search.images.workers import decoding_processes, load_files
+from gair_search.indexer.index import BATCH_SIZE, OnProgress
+from gair_search.learning.token_weights import (
     PAPER,
     OnEpoch,
     Preset,

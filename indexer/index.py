@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gair_search.indexer.fingerprint import point_id
-from gair_search.indexer.load import Loaded, decoding_processes, load_files
-from gair_search.indexer.scan import Skipped, scan
-from gair_search.indexer.sync import gone, moved, plan
 from numpy.typing import NDArray
 
+from gair_search.encoder.models import ModelSpec
 from gair_search.errors import GairError, GalleryError
-from gair_search.gallery import Gallery, GalleryOptions, Point, Record
-from gair_search.models import ModelSpec
+from gair_search.gallery import (
+    Gallery,
+    GalleryOptions,
+    Point,
+    Record,
+)
+from gair_search.images.fingerprint import point_id
+from gair_search.images.folders import Skipped, scan
+from gair_search.images.workers import Loaded, decoding_processes, load_files
+from gair_search.indexer.sync import gone, moved, plan
 
 BATCH_SIZE = 32
 

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gair_search.indexer.scan import Scan, ScannedFile
-
 from gair_search.gallery import Record
+from gair_search.images.folders import Scan, ScannedFile
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from gair_search import models
-from gair_search.clip import Clip
+from gair_search.encoder import models
+from gair_search.encoder.clip import Clip
 from gair_search.gallery.base import Gallery
 
 # the same examples in every run, however slow the machine is
@@ -36,7 +36,7 @@ def gallery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gallery]
     from qdrant_client import QdrantClient
     from support.rest_server import rest_server
 
-    from gair_search.gallery.edge import EdgeGallery
+    from gair_search.gallery.embedded import EdgeGallery
     from gair_search.gallery.server import ServerGallery
 
     if request.param == "edge":

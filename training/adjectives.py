@@ -1,6 +1,6 @@
 """The shipped vocabulary of attributes: what WordNet knows of adjectives that a photo can show.
 
-    python -m training.adjectives [--target gair_search/tokens/adjectives.txt]
+    python -m training.adjectives [--target gair_search/learning/adjectives.txt]
 
 WordNet ties the heads of its adjective clusters to the nouns that they are values of (`red` to color, `tiny` to
 size). Kept are the clusters of what is seen, and of these the single words that its tagged texts use; the
@@ -119,7 +119,7 @@ def adjectives(root: Path = ROOT) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--target", type=Path, default=Path("gair_search/tokens/adjectives.txt"))
+    parser.add_argument("--target", type=Path, default=Path("gair_search/learning/adjectives.txt"))
     target = parser.parse_args().target
     words = adjectives()
     head = "# Adjectives of what a photo can show, from WordNet 3.0 (WordNet licence, see NOTICE); commonest first.\n"

@@ -26,9 +26,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from gair_search.clip import TextTower
-from gair_search.folding import fold_batch_norms
-from gair_search.world import (
+from gair_search.benchmarks.fashion_world import (
     BACKGROUNDS,
     COLORS,
     KINDS,
@@ -38,6 +36,8 @@ from gair_search.world import (
     render,
     scene,
 )
+from gair_search.encoder.clip import TextTower
+from gair_search.encoder.folding import fold_batch_norms
 from training import checkpoint, image_tower
 from training.codes import ATTRIBUTES, CODES, DETAIL, DETAIL_DIM, scene_labels
 from training.corpus import SEED

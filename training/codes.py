@@ -11,7 +11,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from gair_search.world import BACKGROUNDS, COLORS, KINDS, PATTERNS, Caption, Scene
+from gair_search.benchmarks.fashion_world import (
+    BACKGROUNDS,
+    COLORS,
+    KINDS,
+    PATTERNS,
+    Caption,
+    Scene,
+)
 from training.towers import EMBED_DIM, SEMANTIC_DIM
 
 CODE_DIM = 64

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from gair_search.clip import Clip, TextTower
-from gair_search.models import resolve
-from gair_search.world import caption, scene
+from gair_search.benchmarks.fashion_world import caption, scene
+from gair_search.encoder.clip import Clip, TextTower
+from gair_search.encoder.models import resolve
 from training import parallel
 from training.corpus import SEED
 from training.renders import N_RENDERS

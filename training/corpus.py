@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from timm.data import ImageNetInfo
 
-from gair_search.world import Caption, caption, scene
-from gair_search.world.vocabulary import COLORS
+from gair_search.benchmarks.fashion_world import Caption, caption, scene
+from gair_search.benchmarks.fashion_world.vocabulary import COLORS
 from training import wordnet
 
 HELD_OUT = 4_000

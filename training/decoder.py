@@ -11,8 +11,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch import nn
 
-from gair_search.clip import Clip
-from gair_search.models import resolve
+from gair_search.encoder.clip import Clip
+from gair_search.encoder.models import resolve
 from training import parallel
 from training.autoencoder import BATCH, image_loss
 from training.corpus import SEED

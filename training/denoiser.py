@@ -16,9 +16,9 @@ from diffusers import AutoencoderKL, DDPMScheduler, DPMSolverMultistepScheduler,
 from PIL import Image
 from torch import Tensor, nn
 
-from gair_search.clip import Clip
-from gair_search.models import resolve
-from gair_search.world import full_caption, scene
+from gair_search.benchmarks.fashion_world import full_caption, scene
+from gair_search.encoder.clip import Clip
+from gair_search.encoder.models import resolve
 from training import parallel
 from training.autoencoder import LATENT_CHANNELS
 from training.conditioning import conditioning

@@ -20,10 +20,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gair_search.clip import Clip
-from gair_search.generator import Generator, Sampling
-from gair_search.models import resolve
-from gair_search.world import full_caption, render, scene
+from gair_search.benchmarks.fashion_world import full_caption, render, scene
+from gair_search.encoder.clip import Clip
+from gair_search.encoder.models import resolve
+from gair_search.generation.generator import Generator, Sampling
 from training.codes import scene_labels
 from training.judge import Judge, accuracies
 

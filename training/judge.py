@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gair_search.world import render, scene
+from gair_search.benchmarks.fashion_world import render, scene
 from training.codes import ATTRIBUTES, scene_labels
 from training.corpus import SEED
 from training.parallel import held, rows_of

@@ -18,9 +18,9 @@ from diffusers import AutoencoderKL, DPMSolverMultistepScheduler
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gair_search.checksums import write_checksums
-from gair_search.folding import fold_batch_norms
-from gair_search.pipeline import GENERATOR
+from gair_search.encoder.checksums import write_checksums
+from gair_search.encoder.folding import fold_batch_norms
+from gair_search.generation.export import GENERATOR
 from training import image_tower
 from training.align import Tail, new_head, unfold_batch_norms
 from training.checkpoint import averaged

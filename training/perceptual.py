@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gair_search.clip import Clip
+from gair_search.encoder.clip import Clip
 
 STAGES = ("trunk.blocks.0", "trunk.blocks.1", "trunk.blocks.2", "trunk.blocks.4")
 """1/2 to 1/16 of the image's size."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from gair_search.world import render, scene
+from gair_search.benchmarks.fashion_world import render, scene
 
 SIZE = 64
 N_RENDERS = 160_000

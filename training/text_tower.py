@@ -29,8 +29,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from gair_search.clip import TextEncoding, TextTower
-from gair_search.world import Caption
+from gair_search.benchmarks.fashion_world import Caption
+from gair_search.encoder.clip import TextEncoding, TextTower
 from training import checkpoint
 from training.codes import CODE_DIM, CODES, DETAIL, caption_code
 from training.corpus import HELD_OUT, SEED

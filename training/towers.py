@@ -11,7 +11,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import TextTransformer
 
-from gair_search.clip import TextTower
+from gair_search.encoder.clip import TextTower
 
 CONFIG: dict[str, Any] = json.loads((Path(__file__).parent / "open_clip_config.json").read_text("utf-8"))
 """The `open_clip_config.json` that ships with the weights."""

@@ -22,7 +22,12 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as pixels
 from tqdm import tqdm
 
-from gair_search.world import Scene, instance, render, scene
+from gair_search.benchmarks.fashion_world import (
+    Scene,
+    instance,
+    render,
+    scene,
+)
 from training.composites import composite
 from training.image_tower import imagenet_classifier
 from training.towers import CONFIG

@@ -1,5 +1,10 @@
 """Data sets in their official layouts: what to ask, what to search in, what is relevant."""
 
-from gair_search.benchmarks.datasets.base import Concept, Picture, Query, RetrievalSet
+from gair_search.benchmarks.datasets.base import (
+    Concept,
+    Picture,
+    Query,
+    RetrievalSet,
+)
 
 __all__ = ["Concept", "Picture", "Query", "RetrievalSet"]

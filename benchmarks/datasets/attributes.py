@@ -5,9 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from gair_search.benchmarks.datasets.base import Picture, absent, first_of, photo
 from numpy.typing import NDArray
 
+from gair_search.benchmarks.datasets.base import (
+    Picture,
+    absent,
+    first_of,
+    photo,
+)
 from gair_search.errors import DatasetError
 
 _CELEBA = (

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from gair_search.errors import DatasetError, ImageError
-from gair_search.image import SUFFIXES, decode
+from gair_search.images.decoding import SUFFIXES, decode
 
 SUBJECT = "{subject}"
 """Where a query's text names the concept."""

@@ -8,13 +8,21 @@ from dataclasses import dataclass
 from itertools import combinations, count, product
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gair_search.benchmarks.datasets.attributes import AttributeSet
 from gair_search.benchmarks.datasets.base import Picture
 from gair_search.benchmarks.datasets.fashion import SEEDS, picture_of
-from numpy.typing import NDArray
-
-from gair_search.world import BACKGROUNDS, COLORS, KINDS, PATTERNS, Instance, instance, scene
-from gair_search.world.vocabulary import PLURAL_KINDS
+from gair_search.benchmarks.fashion_world import (
+    BACKGROUNDS,
+    COLORS,
+    KINDS,
+    PATTERNS,
+    Instance,
+    instance,
+    scene,
+)
+from gair_search.benchmarks.fashion_world.vocabulary import PLURAL_KINDS
 
 FASHION_ATTRIBUTES = ("kind", "color", "pattern", "background")
 FIVE_ATTRIBUTES = (*FASHION_ATTRIBUTES, "second_color")

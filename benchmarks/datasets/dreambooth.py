@@ -13,7 +13,6 @@ from gair_search.benchmarks.datasets.base import (
     image_files,
     photo,
 )
-
 from gair_search.errors import DatasetError
 
 TABLE = "prompts_and_classes.txt"

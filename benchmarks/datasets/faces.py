@@ -11,9 +11,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from gair_search.benchmarks.datasets.base import Picture
 from PIL import Image
 
+from gair_search.benchmarks.datasets.base import Picture
 from gair_search.errors import GairError
 
 Box = tuple[float, float, float, float]

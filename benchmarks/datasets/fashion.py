@@ -6,12 +6,26 @@ from functools import lru_cache
 from itertools import count
 
 import numpy as np
-from gair_search.benchmarks.datasets.base import SUBJECT, Concept, Picture, Query, RetrievalSet
 from numpy.typing import NDArray
 from PIL import Image
 
-from gair_search.world import BACKGROUNDS, KINDS, Instance, Scene, instance, render, scene
-from gair_search.world.vocabulary import PLURAL_KINDS
+from gair_search.benchmarks.datasets.base import (
+    SUBJECT,
+    Concept,
+    Picture,
+    Query,
+    RetrievalSet,
+)
+from gair_search.benchmarks.fashion_world import (
+    BACKGROUNDS,
+    KINDS,
+    Instance,
+    Scene,
+    instance,
+    render,
+    scene,
+)
+from gair_search.benchmarks.fashion_world.vocabulary import PLURAL_KINDS
 
 SEEDS = 100_000
 """Instances and scenes of seed s begin at s times this."""

@@ -4,8 +4,14 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from gair_search.benchmarks.datasets.base import Concept, Picture, absent, chosen, image_files, photo
-
+from gair_search.benchmarks.datasets.base import (
+    Concept,
+    Picture,
+    absent,
+    chosen,
+    image_files,
+    photo,
+)
 from gair_search.errors import DatasetError
 
 _CALTECH = (

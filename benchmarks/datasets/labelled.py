@@ -8,17 +8,17 @@ from itertools import combinations, permutations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gair_search.benchmarks.datasets.attributes import AttributeSet
 from gair_search.benchmarks.datasets.base import Picture, absent, first_of
 from gair_search.benchmarks.datasets.combinations import CELEBA_PHRASES
 from gair_search.benchmarks.datasets.dreambooth import classes as dreambooth_parents
 from gair_search.benchmarks.datasets.fashion import SEEDS, picture_of
 from gair_search.benchmarks.datasets.folders import class_folders
-from numpy.typing import NDArray
-
+from gair_search.benchmarks.fashion_world import instance, scene
 from gair_search.errors import DatasetError
-from gair_search.tokens.prompts import PARAPHRASES
-from gair_search.world import instance, scene
+from gair_search.learning.templates import PARAPHRASES
 
 TEMPLATE = "a photo of a {}."
 """The paper's base prompt on most data sets (Yu et al. 2023)."""

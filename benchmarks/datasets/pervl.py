@@ -29,7 +29,6 @@ from gair_search.benchmarks.datasets.base import (
     image_files,
     photo,
 )
-
 from gair_search.errors import DatasetError
 
 Split = Literal["test", "validation"]

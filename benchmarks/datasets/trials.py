@@ -5,12 +5,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from gair_search.benchmarks.datasets.base import Concept, Picture, RetrievalSet, absent, chosen
-from gair_search.benchmarks.datasets.dreambooth import dreambooth
-from gair_search.benchmarks.datasets.fashion import FREE, N_KINDS, SIZE, further_views, instances, of_kind
-from gair_search.benchmarks.datasets.folders import named_classes, textual_inversion
 
-from gair_search.world import BACKGROUNDS, KINDS, Instance
+from gair_search.benchmarks.datasets.base import (
+    Concept,
+    Picture,
+    RetrievalSet,
+    absent,
+    chosen,
+)
+from gair_search.benchmarks.datasets.dreambooth import dreambooth
+from gair_search.benchmarks.datasets.fashion import (
+    FREE,
+    N_KINDS,
+    SIZE,
+    further_views,
+    instances,
+    of_kind,
+)
+from gair_search.benchmarks.datasets.folders import named_classes, textual_inversion
+from gair_search.benchmarks.fashion_world import BACKGROUNDS, KINDS, Instance
 
 _VIEWS_FROM, _KINDS_FROM, _ROOM = FREE, FREE + 20_000, 200
 

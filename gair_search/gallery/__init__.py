@@ -6,8 +6,14 @@ from pathlib import Path
 
 from gair_search import paths
 from gair_search.errors import GalleryError
-from gair_search.gallery.base import Gallery, GalleryOptions, Hit, Point, Record
-from gair_search.gallery.where import Where, parse_where
+from gair_search.gallery.base import (
+    Gallery,
+    GalleryOptions,
+    Hit,
+    Point,
+    Record,
+)
+from gair_search.gallery.filters import Where, parse_where
 
 __all__ = ["Gallery", "GalleryOptions", "Hit", "Point", "Record", "Where", "open_gallery", "parse_where"]
 
@@ -41,7 +47,7 @@ def open_gallery(
         from gair_search.gallery.server import ServerGallery
 
         return ServerGallery.connect(address, name, api_key or os.environ.get("GAIR_API_KEY"))
-    from gair_search.gallery.edge import EdgeGallery
+    from gair_search.gallery.embedded import EdgeGallery
 
     folder = db or paths.home() / "galleries" / name
     try:

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gair_search.encoder.models import EmbedderId
 from gair_search.errors import EmbedderMismatchError, GalleryError
-from gair_search.gallery.where import Where
-from gair_search.models import EmbedderId
+from gair_search.gallery.filters import Where
 
 VECTOR = "image"
 """Name of the vector in the collection; leaves room for others beside it."""

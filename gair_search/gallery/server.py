@@ -17,6 +17,7 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
+from gair_search.encoder.models import EmbedderId
 from gair_search.errors import GalleryError
 from gair_search.gallery.base import (
     INDEXED_FIELDS,
@@ -29,8 +30,7 @@ from gair_search.gallery.base import (
     as_hits,
     as_vectors,
 )
-from gair_search.gallery.where import Bounds, Where
-from gair_search.models import EmbedderId
+from gair_search.gallery.filters import Bounds, Where
 
 ATTEMPTS = 5
 """Tries of one request; the pauses between them double from 0.2 s, with jitter."""

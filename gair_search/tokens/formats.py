@@ -28,7 +28,13 @@ from numpy.typing import NDArray
 
 from gair_search.errors import ConceptError
 from gair_search.paths import write_atomically
-from gair_search.tokens.custom_token import FORMAT, MAX_VECTORS, CustomToken, is_name, split_metadata
+from gair_search.tokens.custom_token import (
+    FORMAT,
+    MAX_VECTORS,
+    CustomToken,
+    is_name,
+    split_metadata,
+)
 
 Format = Literal["diffusers", "webui"]
 """Whose file is written."""

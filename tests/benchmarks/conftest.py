@@ -5,8 +5,8 @@ import shutil
 import pytest
 from support.generator import tiny_generator
 
-from gair_search import models
-from gair_search.clip import Clip
+from gair_search.encoder import models
+from gair_search.encoder.clip import Clip
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
+
 from gair_search.cli import app
 
 Gair = Callable[..., tuple[int, str, str]]

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gair_search.cli import common
 from support.photos import make_photos
 from support.rest_server import rest_server
+
+from gair_search.cli import common
 
 Gair = Callable[..., tuple[int, str, str]]
 

@@ -189,7 +189,7 @@ def test_a_prompt_with_an_image_suffix_inside_text_is_text(engine: Engine, tmp_p
 
 
 def test_explain_learns_without_a_gallery(tmp_path: Path) -> None:
-    from gair_search.token_weights import Preset
+    from gair_search.learning.token_weights import Preset
 
     for first, name in enumerate(("cat", "dog")):
         make_photos(tmp_path / "classes" / name, 2, first=2 * first)

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gair_search.indexer.explain import class_name, explain_folder, read_prompts
 from support.photos import dreambooth, make_photos
 
-from gair_search.clip import Clip
+from gair_search.benchmarks.fashion_world import instance, render, scene
+from gair_search.encoder.clip import Clip
 from gair_search.errors import GairError, PromptError
-from gair_search.image import load_pixels
-from gair_search.token_weights import Preset, TokenWeights
-from gair_search.world import instance, render, scene
+from gair_search.images.decoding import load_pixels
+from gair_search.indexer.explain import class_name, explain_folder, read_prompts
+from gair_search.learning.token_weights import Preset, TokenWeights
 
 QUICK = Preset(epochs=3)
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gair_search.indexer.index import IndexReport, index_folders
 from PIL import Image
 from support.photos import encoded, make_photos, picture
 
-from gair_search.clip import Clip
+from gair_search.encoder.clip import Clip
 from gair_search.errors import GairError
 from gair_search.gallery.base import Gallery
+from gair_search.indexer.index import IndexReport, index_folders
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def stored(gallery: Gallery, photos: Path) -> dict[str, np.ndarray]:
 
 def expected(clip: Clip, photos: Path) -> dict[str, np.ndarray]:
     """Relative path -> features straight from the file."""
-    from gair_search.image import load_pixels
+    from gair_search.images.decoding import load_pixels
 
     paths = sorted(p for p in photos.rglob("*") if p.is_file())
     pixels = np.stack([load_pixels(p, clip.preprocessing) for p in paths])
@@ -215,10 +215,9 @@ def test_workers_give_the_same_gallery(clip, gallery, photos) -> None:
 
 
 def test_an_unreadable_folder_is_not_pruned() -> None:
-    from gair_search.indexer.scan import Scan, Skipped
-    from gair_search.indexer.sync import gone
-
     from gair_search.gallery import Record
+    from gair_search.images.folders import Scan, Skipped
+    from gair_search.indexer.sync import gone
 
     records = [
         Record(str(i), {"path": p}) for i, p in enumerate(["/p/locked/x.jpg", "/p/gone.jpg", "/q/far.jpg"])

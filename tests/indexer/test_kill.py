@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from support.photos import make_photos
 
-from gair_search.gallery.edge import EdgeGallery
+from gair_search.gallery.embedded import EdgeGallery
 
 KILLS = 20
 

@@ -6,11 +6,11 @@ import random
 import zipfile
 from pathlib import Path
 
-from gair_search.indexer.index import index_folders
 from support.photos import encoded, picture
 
-from gair_search.clip import Clip
-from gair_search.gallery.edge import EdgeGallery
+from gair_search.encoder.clip import Clip
+from gair_search.gallery.embedded import EdgeGallery
+from gair_search.indexer.index import index_folders
 
 KINDS = {
     "JPEG": "jpg",

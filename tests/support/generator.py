@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import save_file
 
-from gair_search.clip import Clip
+from gair_search.encoder.clip import Clip
 from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.facts import ATTRIBUTES, CONCEPT_FEATURES, pack
 

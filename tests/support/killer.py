@@ -3,10 +3,9 @@
 import os
 import signal
 
-from gair_search.indexer.load import Loaded, load_file
-from gair_search.indexer.scan import ScannedFile, Skipped
-
-from gair_search.image import Preprocessing
+from gair_search.images.decoding import Preprocessing
+from gair_search.images.folders import ScannedFile, Skipped
+from gair_search.images.workers import Loaded, load_file
 
 
 def load_or_die(file: ScannedFile, preprocessing: Preprocessing, known: frozenset[str]) -> Loaded | Skipped:

@@ -4,8 +4,8 @@ import uuid
 
 import numpy as np
 
+from gair_search.encoder.models import EmbedderId
 from gair_search.gallery.base import Point
-from gair_search.models import EmbedderId
 
 EMBEDDER = EmbedderId("gair-mini", "arch", "aaaa", "pppp", 3)
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gair_search.tokens.attributes import vocabulary
+from gair_search.learning.attributes import vocabulary
 
 
 def test_the_shipped_vocabulary_is_what_wordnet_says() -> None:

@@ -43,7 +43,7 @@ def test_views_of_one_instance_attract_each_other() -> None:
 
 
 def test_folding_batch_norms_and_back_changes_nothing() -> None:
-    from gair_search.folding import fold_batch_norms
+    from gair_search.encoder.folding import fold_batch_norms
     from training.align import unfold_batch_norms
     from training.trunk import SHAPE, halves
 

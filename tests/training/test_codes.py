@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gair_search.world import Caption, caption, scene
+from gair_search.benchmarks.fashion_world import Caption, caption, scene
 
 
 def test_a_code_has_one_axis_for_each_named_value() -> None:

@@ -2,9 +2,9 @@ import torch
 
 
 def test_the_distance_is_nought_to_itself_and_grows() -> None:
-    from gair_search.clip import Clip
-    from gair_search.models import resolve
-    from gair_search.world import render, scene
+    from gair_search.benchmarks.fashion_world import render, scene
+    from gair_search.encoder.clip import Clip
+    from gair_search.encoder.models import resolve
     from training.perceptual import PerceptualDistance
     from training.renders import pixels
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from support.points import EMBEDDER, point
 
+from gair_search.encoder.models import EmbedderId
 from gair_search.errors import EmbedderMismatchError, GalleryError
 from gair_search.gallery.base import Gallery, GalleryOptions
-from gair_search.gallery.where import parse_where
-from gair_search.models import EmbedderId
+from gair_search.gallery.filters import parse_where
 
 OTHER = EmbedderId("ViT-X", "arch", "bbbb", "pppp", 3)
 

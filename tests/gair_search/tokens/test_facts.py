@@ -5,7 +5,14 @@ import pytest
 
 from gair_search.errors import ConceptError
 from gair_search.tokens.custom_token import CustomToken
-from gair_search.tokens.facts import attributes, concept_features, held_out, pack, pack_losses, unpack
+from gair_search.tokens.facts import (
+    attributes,
+    concept_features,
+    held_out,
+    pack,
+    pack_losses,
+    unpack,
+)
 
 
 def _token(**facts: str) -> CustomToken:

@@ -1,0 +1,1 @@
+"""The parts of `gair bench speed`: what each thing costs against a named baseline."""

@@ -1,0 +1,1 @@
+"""What the tables share: kept cells, features, reports, figures, measures."""

@@ -1,0 +1,1 @@
+"""The methods that the tables compare, a few lines each."""

@@ -1,0 +1,317 @@
+"""Table 4's methods (Perera et al., section 5): ways to ask for a concept in a context, a few lines each."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gair_search.benchmarks.datasets.base import SUBJECT, Concept, Query
+from gair_search.benchmarks.methods import polar
+from gair_search.encoder.clip import Clip
+from gair_search.gair.algorithm import GairOptions, Mixture, mixture
+from gair_search.gair.drawing import Visualizer, best
+from gair_search.learning import attributes, negatives
+from gair_search.learning.joint import (
+    Learned,
+    Method,
+    Problem,
+    Settings,
+    learn_vectors,
+)
+from gair_search.learning.lessons import prepare
+from gair_search.learning.templates import PARAPHRASES, Slot
+from gair_search.query.compiler import query_vector
+from gair_search.query.language import escape
+from gair_search.tokens.custom_token import CustomToken
+
+if TYPE_CHECKING:
+    from gair_search.generation.generator import Generator
+
+Features = NDArray[np.float32]
+
+TEXT_ONLY = "text only"
+PALAVRA = "PALAVRA second stage"
+POLAR = "POLAR"
+PROMPT_TUNING = "prompt tuning"
+OURS = "ours"
+
+PALAVRA_STEPS, PALAVRA_RATE, PALAVRA_TEMPERATURE = 10, 0.01, 0.25
+"""As the authors' code sets them."""
+
+_NAME = "concept"
+_SIDE = 512
+
+
+@dataclass(frozen=True)
+class Study:
+    """A concept, its queries, and what its methods share; the dear parts are computed once, when asked for.
+
+    Attributes:
+        clip: the model.
+        concept: what to learn.
+        queries: what is asked of it.
+        images: features of the concept images, `[n, embed_dim]`.
+        others: features of the gallery without the concept images, `[N, embed_dim]`; no label goes with them.
+        settings: of learning.
+        words: the attributes; those of the vocabulary that are nearest to the parent where empty.
+        seed: of learning.
+        generator: for the diffusion loss and for GAIR.
+    """
+
+    clip: Clip
+    concept: Concept
+    queries: tuple[Query, ...]
+    images: Features
+    others: Features
+    settings: Settings
+    words: tuple[str, ...] = ()
+    seed: int = 0
+    generator: "Generator | None" = None
+
+    @cached_property
+    def digest(self) -> str:
+        """8 hex digits that tell studies of other pictures apart."""
+        seen = hashlib.sha256(self.images.tobytes() + self.others.tobytes())
+        seen.update("\n".join(self.concept.captions.values()).encode())
+        return seen.hexdigest()[:8]
+
+    @cached_property
+    def attributes(self) -> list[str]:
+        """The attributes."""
+        return list(self.words) or attributes.nearest(
+            self.clip.text_tower, self.concept.parent, self.settings.n_attributes
+        )
+
+    @cached_property
+    def problem(self) -> Problem:
+        """Everything frozen that tokens are learned from, with subspace and, with a generator, latents.
+
+        Raises:
+            ConceptError: too few images in the gallery are not the concept. ImageError.
+        """
+        images = [picture.image(_SIDE) for picture in self.concept.images]
+        settings = replace(self.settings, projection=True)
+        parent, words = self.concept.parent, self.attributes
+        problem = prepare(
+            images, parent, self.clip, self.negatives, settings, words, self.generator, self.seed
+        )
+        return replace(problem, captions=self.captions)
+
+    @property
+    def captions(self) -> tuple[tuple[str, int], ...]:
+        """(caption with `{}` for '* c', number of its image), of those that fit into the context.
+
+        The paper learns from the benchmark's captions and does not say in which loss; here it is the diffusion
+        loss, whose paraphrases they join.
+        """
+        tower, parent = self.clip.text_tower, self.concept.parent
+        told = [
+            (self.concept.captions[picture.id].replace(SUBJECT, "{}"), number)
+            for number, picture in enumerate(self.concept.images)
+            if picture.id in self.concept.captions
+        ]
+        return tuple(
+            (text, number)
+            for text, number in told
+            if text.count("{}") == 1
+            and Slot.template(tower, text, parent).length(self.settings.n_vectors) <= tower.n_ctx
+        )
+
+    def negatives(self, parent: Features, concept: Features) -> Features:
+        """Negative images as the library takes them from a gallery: nearest to 'image of a c', yet unlike it."""
+        candidates = self.others[np.argsort(-(self.others @ parent), kind="stable")]
+        found = candidates[negatives.unlike_concept(candidates, concept)]
+        return negatives.require(found, f"the gallery, for {self.concept.name},")
+
+    def texts(self) -> Features:
+        """Text features of the queries with the parent for the concept, `[Q, embed_dim]`."""
+        return plain(self.clip, [query.text(self.concept.parent) for query in self.queries])
+
+
+def plain(clip: Clip, texts: Sequence[str]) -> Features:
+    """Text features `[len(texts), embed_dim]` of plain texts."""
+    return np.concatenate([clip.encode_plain(text).cpu().numpy() for text in texts])
+
+
+def normalised(rows: NDArray[np.floating]) -> Features:
+    """Rows of length 1."""
+    unit: Features = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def average_image(texts: Features, images: Features) -> Features:
+    """The mean concept image alone, for every query: `[Q, embed_dim]`."""
+    return np.repeat(normalised(images.mean(0, keepdims=True)), len(texts), axis=0)
+
+
+def text_and_average_image(texts: Features, images: Features) -> Features:
+    """Text and mean concept image, each of length 1, added and normalised (as Cohen et al. 2022 compare with)."""
+    return normalised(texts + average_image(texts, images))
+
+
+def ideal_words(texts: Features, images: Features, parents: Features) -> Features:
+    """Ideal words (Trager et al. 2023), with the concept's word found from its images.
+
+    There, a composition of factors is near a sum, g(c, k) ~ u_0 + u_c + u_k, and an ideal word u_c is the mean of
+    c's compositions over all k, less u_0. Here k is the context, c the parent and * the concept. The concept
+    images are compositions of * with several contexts, so their mean estimates u_0 + u_*; the mean of the
+    parent's texts estimates u_0 + u_c. A query's text with the parent has its c exchanged for *:
+
+        q = g(c, k) + (mean_i f(x_i) - mean_j g(t_j c)), normalised.
+
+    How Perera et al. apply ideal words to images is not published. No mean is normalised, as in Trager et al.
+
+    Args:
+        texts: of the queries with the parent, `[Q, embed_dim]`.
+        images: of the concept images, `[n, embed_dim]`, normalised.
+        parents: of 'image of a c' and its paraphrases, `[m, embed_dim]`, normalised.
+
+    Returns:
+        `[Q, embed_dim]`, normalised.
+    """
+    return normalised(texts + (images.mean(0) - parents.mean(0)))
+
+
+PLAIN: dict[str, Callable[[Study], Features]] = {
+    TEXT_ONLY: lambda study: study.texts(),
+    "average image": lambda study: average_image(study.texts(), study.images),
+    "text + average image": lambda study: text_and_average_image(study.texts(), study.images),
+    "ideal words": lambda study: ideal_words(
+        study.texts(),
+        study.images,
+        plain(study.clip, [text.format(study.concept.parent) for text in PARAPHRASES]),
+    ),
+}
+"""Methods that learn nothing."""
+
+LEARNED: dict[str, tuple[Method, bool]] = {
+    "textual inversion": ("textual inversion", False),
+    "textual inversion + projection": ("textual inversion", True),
+    PROMPT_TUNING: ("prompt tuning", False),
+    "prompt tuning + projection": ("prompt tuning", True),
+    "joint": ("joint", False),
+    OURS: ("joint", True),
+}
+"""Name -> the losses, and whether the vectors are held in the attributes' subspace."""
+
+GAIR = {f"{name} + GAIR": name for name in (PROMPT_TUNING, OURS)}
+"""Name -> the method whose token is mixed."""
+
+
+def learned_by(study: Study, name: str) -> Learned:
+    """Learn a token by one of `LEARNED`.
+
+    Raises:
+        KeyboardInterrupt: at once; a token that was cut short is no result.
+    """
+    method, projection = LEARNED[name]
+    return learned_with(study, replace(study.settings, projection=projection).by(method))
+
+
+def learned_with(study: Study, settings: Settings) -> Learned:
+    """Learn a token by settings of one's own, from the study's problem. Raises as `learned_by`."""
+    problem = study.problem if settings.projection else replace(study.problem, subspace=None)
+    learned = learn_vectors(problem, study.clip.text_tower, settings, study.seed)
+    if learned.stopped:
+        raise KeyboardInterrupt
+    return learned
+
+
+def palavra(study: Study) -> Tensor:
+    """PALAVRA's second stage (Cohen et al. 2022): one vector `[1, text_width]` in the parent's place.
+
+    Their first stage, a network that inverts images to a first vector, and the map of text to image features that
+    is trained with it, are not public. So the vector begins at the parent's last word, as their code can
+    (`use_base_code`), and no map is applied. Adam then lowers `palavra_loss` of 'a photo of a *' against 'a photo
+    of a c', with their rate, temperature and number of steps.
+    """
+    tower, parent = study.clip.text_tower, study.concept.parent
+    slot = Slot.of(tower, "a photo of a", "")
+    word = attributes.average_embeddings(tower, [parent.split()[-1]])
+    (coarse,) = study.clip.encode_plain(f"a photo of a {parent}").clone()
+    image = torch.from_numpy(normalised(study.images.mean(0))).to(coarse)
+    vector = word.clone().requires_grad_(True)
+    optim = torch.optim.Adam([vector], lr=PALAVRA_RATE)
+    for _ in range(PALAVRA_STEPS):
+        (concept,) = slot.encode(tower, vector).features
+        optim.zero_grad()
+        palavra_loss(concept, image, coarse, PALAVRA_TEMPERATURE).backward()  # type: ignore[no-untyped-call]
+        optim.step()
+    return vector.detach()
+
+
+def palavra_loss(concept: Tensor, image: Tensor, parent: Tensor, temperature: float) -> Tensor:
+    """Contrastive loss of the pairs (mean image, concept's text) and (parent's text, itself), both ways.
+
+    Args:
+        concept, image, parent: `[embed_dim]` each, normalised.
+        temperature: that similarities are divided by.
+    """
+    rows = torch.stack([image, parent, concept, parent])
+    logits = (rows @ rows.T / temperature).fill_diagonal_(-torch.inf)
+    return nn.functional.cross_entropy(logits, torch.tensor([2, 3, 0, 1], device=rows.device))
+
+
+def learned_update(study: Study) -> Tensor:
+    """POLAR's update for a concept: factors `[2, rank, text_width]` (see `polar.py`)."""
+    draws = np.random.default_rng(study.seed)
+    drawn = np.resize(draws.permutation(len(PARAPHRASES)), len(study.images))
+    texts = [PARAPHRASES[i].format(f"{polar.IDENTIFIER} {study.concept.parent}") for i in drawn]
+    settings = polar.settings_for(study.clip.spec)
+    return polar.learn_update(
+        study.clip.text_tower, texts, torch.from_numpy(study.images), settings, study.seed
+    )
+
+
+def asked_with_update(study: Study, factors: Features) -> Features:
+    """Text features of the queries with POLAR's update, its identifier before the parent."""
+    texts = [query.text(f"{polar.IDENTIFIER} {study.concept.parent}") for query in study.queries]
+    found = polar.updated_features(study.clip.text_tower, texts, torch.from_numpy(factors))
+    features: Features = found.cpu().numpy()
+    return features
+
+
+def prompt_of(query: Query, parent: str) -> str:
+    """A query's text in the query language, the custom token before the parent; without one where it is ""."""
+    subject = f"<{_NAME}> {parent}".rstrip()
+    return replace(query, template=escape(query.template)).text(subject)
+
+
+def asked_with(study: Study, vectors: Features, with_parent: bool = True) -> Features:
+    """Text features of the queries with a token `[n_vectors, text_width]`, before the parent or in its place."""
+    parent = study.concept.parent if with_parent else ""
+    prompts = [prompt_of(query, parent) for query in study.queries]
+    token = _token(study.clip, vectors)
+    return np.stack([query_vector(prompt, study.clip, lambda _: token)[0] for prompt in prompts])
+
+
+def with_gair(study: Study, vectors: Features, options: GairOptions) -> list[tuple[float, Features]]:
+    """(selected weight, query vector `[embed_dim]`) of every query (Algorithm 1).
+
+    Raises:
+        GeneratorError: all that is drawn is blank.
+    """
+    assert study.generator is not None
+    visualizer, mean = Visualizer(study.clip, study.generator), study.images.mean(0)
+    found = []
+    for query in study.queries:
+        told = mixed(study, query, vectors)
+        w = best(visualizer.explore(told, mean, options)[0])
+        found.append((w, told.query_vector(w)))
+    return found
+
+
+def mixed(study: Study, query: Query, vectors: Features) -> Mixture:
+    """A query with a token `[n_vectors, text_width]`, and with the attributes in its place."""
+    token, prompt = _token(study.clip, vectors), prompt_of(query, study.concept.parent)
+    return mixture(prompt, study.clip, lambda _: token, study.attributes)
+
+
+def _token(clip: Clip, vectors: Features) -> CustomToken:
+    return CustomToken(_NAME, vectors, clip.text_tower.table_hash)

@@ -1,0 +1,72 @@
+"""Ways to make text features of prompts, each a few lines on the library."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gair_search.encoder.clip import Clip
+from gair_search.errors import ConceptError
+from gair_search.query.compiler import CompiledPrompt, compile_prompt
+from gair_search.tokens.custom_token import CustomToken
+
+Method = Callable[[Clip, Sequence[CompiledPrompt]], NDArray[np.float32]]
+"""Prompts of equal length -> text features `[B, embed_dim]`, L2-normalised."""
+
+
+def compiled(clip: Clip, prompts: Sequence[str]) -> list[CompiledPrompt]:
+    """Prompts without custom tokens, as the text tower takes them."""
+    return [compile_prompt(prompt, clip.text_tower, no_concept) for prompt in prompts]
+
+
+def stori(clip: Clip, prompts: Sequence[CompiledPrompt]) -> NDArray[np.float32]:
+    """SToRI: token weights as factors on attention (Kim et al. 2024, equation 4)."""
+    embeddings, end, weights = _batch(prompts)
+    return clip.encode_text(embeddings, end, weights).features.cpu().numpy()
+
+
+def modified_prompt_weighting(clip: Clip, prompts: Sequence[CompiledPrompt]) -> NDArray[np.float32]:
+    """Stable Diffusion's prompt weighting, moved to where a single vector can feel it (Kim et al. 2024, C.1).
+
+    Before the block from which SToRI would reweight, a token's state x becomes e + w (x - e), where e is the
+    state at its place in the empty prompt: start token, then end tokens, as Stable Diffusion 1.x pads.
+    """
+    embeddings, end, weights = _batch(prompts)
+    tower = clip.text_tower
+    block = tower.tower.transformer.resblocks[tower.start_block]
+    start, stop = tower.tokenizer.sot_token_id, tower.tokenizer.eot_token_id
+    ids = torch.tensor([[start] + [stop] * (embeddings.shape[1] - 1)], device=embeddings.device)
+    seen: list[Tensor] = []
+    with block.register_forward_pre_hook(lambda _, args: seen.append(args[0])):
+        clip.encode_text(tower.token_embeddings(ids), torch.ones(1, dtype=torch.long, device=ids.device))
+    empty = seen[0]
+
+    def weigh(_: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (empty + weights.unsqueeze(-1).to(empty) * (args[0] - empty), *args[1:])
+
+    with block.register_forward_pre_hook(weigh):
+        return clip.encode_text(embeddings, end).features.cpu().numpy()
+
+
+WEIGHTINGS: dict[str, Method] = {
+    "SToRI": stori,
+    "modified prompt weighting": modified_prompt_weighting,
+}
+"""What `gair bench preference` compares."""
+
+
+def _batch(prompts: Sequence[CompiledPrompt]) -> tuple[Tensor, Tensor, Tensor]:
+    """Embeddings `[B, n, text_width]`, places of the end tokens `[B]`, token weights `[B, n]`."""
+    return (
+        torch.cat([prompt.embeddings for prompt in prompts]),
+        torch.cat([prompt.end for prompt in prompts]),
+        torch.cat([prompt.token_weights for prompt in prompts]),
+    )
+
+
+def no_concept(name: str) -> CustomToken:
+    """The lookup of prompts without custom tokens. Raises ConceptError."""
+    raise ConceptError(f"<{name}>: these prompts have no custom tokens")

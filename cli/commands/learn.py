@@ -1,0 +1,202 @@
+"""`gair learn`: photos into a custom token."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gair_search.cli import common
+
+if TYPE_CHECKING:
+    from gair_search.learning.joint import Losses
+    from gair_search.learning.lessons import Lesson, Lessons
+
+
+class Method(StrEnum):
+    """Which losses count."""
+
+    joint = "joint"
+    prompt_tuning = "prompt-tuning"
+    textual_inversion = "textual-inversion"
+
+
+class Preset(StrEnum):
+    """Where the settings come from."""
+
+    model = "model"
+    paper = "paper"
+
+
+def learn(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="What to call the concept, as my-dress.")
+    ] = None,
+    photos: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PHOTO...", help="3 to 5 photos of it, or a folder of them."),
+    ] = None,
+    parent: Annotated[
+        str | None, typer.Option("--parent", metavar="WORD", help="What it is a kind of, as dress.")
+    ] = None,
+    multi: Annotated[
+        Path | None,
+        typer.Option(
+            "--multi",
+            metavar="FOLDER",
+            help="Learn several concepts together instead, one folder of photos each, so that they are told apart.",
+        ),
+    ] = None,
+    attributes: Annotated[
+        str | None,
+        typer.Option(
+            "--attributes",
+            metavar="A,B,...",
+            help="Adjectives that suit the parent. [default: those nearest to it, of 680]",
+        ),
+    ] = None,
+    negatives: Annotated[
+        str | None,
+        typer.Option(
+            "--negatives",
+            metavar="gallery|generated|FOLDER",
+            help="Photos of the parent that are not the concept. [default: the gallery's, else generated]",
+        ),
+    ] = None,
+    method: Annotated[
+        Method | None,
+        typer.Option("--method", help="[default: joint where the model has a generator, else prompt-tuning]"),
+    ] = None,
+    preset: Annotated[
+        Preset,
+        typer.Option("--preset", help="The model's own settings, or the paper's for Stable Diffusion."),
+    ] = Preset.model,
+    vectors: Annotated[
+        int | None, typer.Option("--vectors", min=1, max=60, help="How many to learn.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="How many steps to take.")] = None,
+    rank: Annotated[
+        int | None, typer.Option("--rank", min=1, help="Dimensions of the attribute subspace. [default: all]")
+    ] = None,
+    projection: Annotated[
+        bool, typer.Option("--projection/--no-projection", help="Hold the vectors in the attribute subspace.")
+    ] = True,
+    generator: common.Generator = None,
+    seed: Annotated[int, typer.Option("--seed", help="The same gives the same token.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace a concept of the same name.")] = False,
+    model: common.Model = None,
+    gallery: common.GalleryName = None,
+    db: common.Db = None,
+    url: common.Url = None,
+    device: common.Device = None,
+    as_json: common.Json = False,
+) -> None:
+    """Learn a custom token from 3 to 5 photos of one thing.
+
+    gair learn my-dress dress1.jpg dress2.jpg dress3.jpg --parent dress
+
+    gair query 'a <my-dress> dress on a brick wall'
+
+    Ctrl-C ends the learning early and keeps the best token so far.
+    """
+    if (multi is None) == (name is None):
+        raise typer.BadParameter("expected NAME PHOTO... --parent WORD, or --multi FOLDER")
+    if multi is None and not (photos and parent):
+        raise typer.BadParameter(
+            "expected photos of the concept, and --parent: what it is a kind of, as dress"
+        )
+    changes: dict[str, Any] = {"n_vectors": vectors, "steps": steps, "rank": rank}
+    if not projection:
+        changes["projection"] = False
+    how: dict[str, Any] = {
+        "method": None if method is None else method.value.replace("-", " "),
+        "paper": preset is Preset.paper,
+        "changes": {key: value for key, value in changes.items() if value is not None},
+        "seed": seed,
+        "overwrite": force,
+    }
+    with (
+        common.open_engine(model, gallery, db, url, device, generator) as engine,
+        common.progress(as_json) as bar,
+    ):
+        task = bar.add_task("learning", total=None, note="")
+        if multi is not None:
+            total = how["changes"].get("steps") or _steps(engine, preset)
+            together = engine.learn_together(
+                multi,
+                **how,
+                on_step=lambda step, loss: bar.update(
+                    task, completed=step, total=total, note=f"loss {loss:.4f}"
+                ),
+            )
+        else:
+            lesson = engine.learn(
+                name or "",
+                *(photos or ()),
+                parent=parent or "",
+                attributes=attributes,
+                negatives=negatives,
+                on_look=lambda look: bar.update(
+                    task, completed=look.step, total=look.steps, note=_losses(look)
+                ),
+                **how,
+            )
+    if multi is not None:
+        _report_together(together, as_json)
+        skipped = together.skipped
+    else:
+        _report(lesson, engine.tokens.path(lesson.token.name), as_json)
+        skipped = lesson.skipped
+    if skipped:
+        raise typer.Exit(common.EXIT_SKIPPED)
+
+
+def _losses(look: "Losses") -> str:
+    """What a look shows beside the bar."""
+    shown = {"l_SD": look.diffusion, "l_CE": look.classification, "held out": look.held_out}
+    return "  ".join(f"{name} {value:.4f}" for name, value in shown.items() if value is not None)
+
+
+def _steps(engine: Any, preset: Preset) -> int:
+    """How many steps the settings ask for."""
+    from gair_search.learning.joint import PAPER
+    from gair_search.learning.lessons import settings_for
+
+    return PAPER.steps if preset is Preset.paper else settings_for(engine.spec).steps
+
+
+def _report_together(learned: "Lessons", as_json: bool) -> None:
+    names = [token.name for token in learned.tokens]
+    if as_json:
+        skipped = [{"path": str(path), "reason": reason} for path, reason in learned.skipped]
+        common.print_json({"concepts": names, "accuracy": learned.accuracy, "skipped": skipped})
+        return
+    common.print_skipped(learned.skipped)
+    typer.echo(f"{len(names)} concepts are learned together: {', '.join(f'<{name}>' for name in names)}")
+    typer.echo(f"told apart: {learned.accuracy:.3f} of held-out views (chance is {1 / len(names):.3f})")
+    typer.echo(f"search with them: gair query 'a photo of a <{names[0]}>'")
+
+
+def _report(lesson: "Lesson", file: Path, as_json: bool) -> None:
+    from gair_search.learning.report import describe, measured
+
+    token, learned = lesson.token, lesson.learned
+    facts = {**describe(token), "quality": measured(token)}
+    if as_json:
+        facts |= {
+            "file": str(file),
+            "best_step": learned.step,
+            "stopped": learned.stopped,
+            "losses": [vars(look) for look in learned.losses],
+            "skipped": [{"path": str(path), "reason": reason} for path, reason in lesson.skipped],
+        }
+        common.print_json(facts)
+        return
+    common.print_skipped(lesson.skipped)
+    stopped = " (stopped early)" if learned.stopped else ""
+    typer.echo(
+        f"<{token.name}> is learned by {token.facts['method']}: {len(token.vectors)} vectors, "
+        f"the best of {learned.losses[-1].step} steps is {learned.step}{stopped}"
+    )
+    common.print_quality(measured(token))
+    typer.echo(f"search with it: gair query 'a photo of a <{token.name}> {token.parent}'")

@@ -1,0 +1,31 @@
+"""`gair status`: what there is."""
+
+import typer
+
+from gair_search.cli import common
+
+
+def status(
+    model: common.Model = None,
+    gallery: common.GalleryName = None,
+    db: common.Db = None,
+    url: common.Url = None,
+    as_json: common.Json = False,
+) -> None:
+    """Show the model, the gallery and the custom tokens; * in a prompt stands for the active one."""
+    with common.open_engine(model, gallery, db, url, None) as engine:
+        facts = engine.status()
+    if as_json:
+        common.print_json(facts)
+        return
+    embedder = facts["embedder"]
+    typer.echo(f"gallery   {facts['gallery']}: {facts['images']} images")
+    if embedder is None:
+        typer.echo("          not made yet; make it with: gair index FOLDER")
+    else:
+        typer.echo(f"          made with {embedder['name']}, {embedder['dim']} dimensions")
+    typer.echo(f"model     {facts['model']}")
+    if facts["fits"] is False:
+        typer.secho(f"          does not fit the gallery; use --model {embedder['name']}", fg="yellow")
+    concepts = [f"<{name}>{' (active)' if name == facts['active'] else ''}" for name in facts["concepts"]]
+    typer.echo(f"concepts  {', '.join(concepts) or 'none learned'}")

@@ -1,0 +1,1 @@
+"""What the commands draw: pages, grids, shaded prompts, and their templates."""

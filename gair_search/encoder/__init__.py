@@ -1,0 +1,1 @@
+"""The frozen CLIP: text tower, image tower, token reweighting, identity, loading."""

@@ -1,0 +1,307 @@
+"""The embedded gallery: Qdrant's own engine in this process (`qdrant-edge-py`), one folder on disk."""
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import qdrant_edge as edge
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from gair_search.encoder.models import EmbedderId
+from gair_search.errors import GalleryError, GalleryLockedError
+from gair_search.gallery.base import (
+    INDEXED_FIELDS,
+    VECTOR,
+    Gallery,
+    GalleryOptions,
+    Hit,
+    Point,
+    Record,
+    as_hits,
+    as_vectors,
+)
+from gair_search.gallery.filters import Bounds, Where
+from gair_search.paths import write_atomically
+
+INDEXING_THRESHOLD_KB = 400_000
+"""Size of the vectors from which on an HNSW graph is built: 200,000 of 512 dimensions. Below, comparing
+with every vector takes a few milliseconds, is exact and costs no building (benchmarks/RESULTS.md)."""
+
+_FORMAT = 1
+_OWN = ("gair.json", "shard", "lock", "holder.json")
+_SCROLL = 2000
+_SCHEMAS = {
+    "integer": edge.PayloadSchemaType.Integer,
+    "keyword": edge.PayloadSchemaType.Keyword,
+    "datetime": edge.PayloadSchemaType.Datetime,
+}
+
+
+class EdgeGallery(Gallery):
+    """A gallery in a folder. One process at a time may hold it; threads may share it.
+
+    The folder holds `gair.json` (metadata, written last when the gallery is created), `shard/` (Qdrant's
+    storage) and `lock`. Every batch is in the write-ahead log and flushed before `upsert` returns.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open the gallery in `folder`; where there is none, nothing is made or touched before `create`.
+
+        Raises:
+            GalleryLockedError: another process holds it.
+            GalleryError: it is damaged, or the folder holds something else.
+        """
+        self.name = str(folder)
+        self.folder = folder
+        self._lock: FileLock | None = None
+        self._shard: edge.EdgeShard | None = None
+        self._embedder: EmbedderId | None = None
+        try:
+            made = self._metadata.exists()
+        except OSError as error:
+            raise GalleryError(f"{folder} can't be used as a gallery: {error.strerror or error}") from error
+        if made:
+            self._acquire()
+            self._open()
+
+    @property
+    def _metadata(self) -> Path:
+        """The file that makes a gallery valid."""
+        return self.folder / "gair.json"
+
+    def _acquire(self) -> None:
+        """Take the folder's lock, which the system frees when this process ends, however it ends."""
+        lock = FileLock(self.folder / "lock", timeout=0)
+        holder = self.folder / "holder.json"
+        try:
+            lock.acquire()
+        except Timeout:
+            who = "another process"
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                facts = json.loads(holder.read_text("utf-8"))
+                who = f"process {facts['pid']} ({facts['command']})"
+            raise GalleryLockedError(
+                f"the gallery at {self.folder} is in use by {who}; an embedded gallery serves one process at a "
+                f"time. Wait for it, or run a Qdrant server and give its address with --url"
+            ) from None
+        except OSError as error:
+            raise GalleryError(
+                f"{self.folder} can't be used as a gallery: {error.strerror or error}"
+            ) from error
+        command = " ".join(Path(part).name for part in sys.argv[:2])
+        write_atomically(
+            holder, json.dumps({"pid": os.getpid(), "command": command}).encode(), required=False
+        )
+        self._lock = lock
+
+    def _open(self) -> None:
+        """Load the shard that `gair.json` vouches for. Frees the lock where that fails."""
+        try:
+            facts = json.loads(self._metadata.read_text("utf-8"))
+            if facts["format"] != _FORMAT:
+                raise GalleryError(
+                    f"{self.folder} has gallery format {facts['format']}, and this version reads {_FORMAT}"
+                )
+            embedder = EmbedderId.from_metadata(facts["embedder"])
+            with _translated(f"the gallery at {self.folder} can't be opened"):
+                self._shard = edge.EdgeShard.load(str(self.folder / "shard"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.close()
+            raise GalleryError(f"{self._metadata} is damaged ({error!r}); index the photos anew") from error
+        except GalleryError:
+            self.close()
+            raise
+        self._embedder = embedder
+
+    @property
+    def embedder(self) -> EmbedderId | None:
+        return self._embedder
+
+    def create(self, embedder: EmbedderId, options: GalleryOptions) -> None:
+        if (options.shards or 1) > 1 or (options.replication or 1) > 1:
+            raise GalleryError(
+                "an embedded gallery has one shard and no replicas; those need a server: --url"
+            )
+        self._prepare()
+        try:
+            if self._metadata.exists():  # another process was quicker
+                self._open()
+            else:
+                self._make(embedder, options)
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(self, embedder: EmbedderId, options: GalleryOptions) -> None:
+        """Write an empty shard, and then the metadata that makes it valid."""
+        hnsw = edge.HnswIndexConfig(
+            m=options.hnsw_m or 16,
+            ef_construct=options.hnsw_ef_construct or 100,
+            full_scan_threshold=10_000,
+            max_indexing_threads=0,
+        )
+        config = edge.EdgeConfig(
+            vectors={VECTOR: edge.EdgeVectorParams(size=embedder.dim, distance=edge.Distance.Cosine)},
+            hnsw_config=hnsw,
+            quantization_config=_quantization(options),
+            optimizers=edge.EdgeOptimizersConfig(indexing_threshold=INDEXING_THRESHOLD_KB),
+        )
+        with _translated(f"no gallery can be made at {self.folder}"):
+            shard = edge.EdgeShard.create(str(self.folder / "shard"), config)
+            for field, schema in INDEXED_FIELDS.items():
+                shard.update(edge.UpdateOperation.create_field_index(field, _SCHEMAS[schema]))
+            shard.flush()
+            facts = {"format": _FORMAT, "embedder": embedder.to_metadata()}
+            write_atomically(self._metadata, json.dumps(facts, indent=1).encode())
+        self._shard, self._embedder = shard, embedder
+
+    def _prepare(self) -> None:
+        """Make the folder and lock it; clear what a creation that was cut off left there.
+
+        Raises:
+            GalleryError: the folder can't be made, or holds something else.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            names = sorted(path.name for path in self.folder.iterdir())
+            # hidden files are the system's, or what a kill left of our own writing
+            foreign = [name for name in names if name not in _OWN and not name.startswith(".")]
+        except OSError as error:
+            raise GalleryError(
+                f"{self.folder} can't be used as a gallery: {error.strerror or error}"
+            ) from error
+        if foreign:
+            raise GalleryError(
+                f"{self.folder} is no gallery: it holds {foreign[0]}; name an empty or a new folder"
+            )
+        self._acquire()
+        if not self._metadata.exists():
+            shutil.rmtree(self.folder / "shard", ignore_errors=True)
+
+    @property
+    def shard(self) -> edge.EdgeShard:
+        """Qdrant's shard. Raises GalleryError where the gallery is closed or does not exist yet."""
+        if self._shard is None:
+            raise GalleryError(f"the gallery at {self.name} is closed or not made yet: gair index FOLDER")
+        return self._shard
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        stored = [edge.Point(p.id, {VECTOR: p.vector.tolist()}, dict(p.payload)) for p in points]
+        with _translated("storing failed"):
+            self.shard.update(edge.UpdateOperation.upsert_points(stored))
+            self.shard.flush()
+
+    def delete(self, ids: Sequence[str]) -> None:
+        if ids:
+            with _translated("deleting failed"):
+                self.shard.update(edge.UpdateOperation.delete_points(list(ids)))
+                self.shard.flush()
+
+    def search(
+        self,
+        vector: NDArray[np.float32],
+        k: int,
+        where: Where = (),
+        min_score: float | None = None,
+        exact: bool = False,
+    ) -> list[Hit]:
+        with _translated("searching failed"):
+            request = edge.QueryRequest(
+                query=edge.Query.Nearest(vector.tolist(), using=VECTOR),
+                limit=k,
+                filter=_filter(where),
+                score_threshold=min_score,
+                params=edge.SearchParams(exact=exact),
+                with_payload=True,
+                with_vector=False,
+            )
+            found = self.shard.query(request)
+        return as_hits(found)
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        with _translated("reading vectors failed"):
+            found = self.shard.retrieve(list(ids), with_payload=False, with_vector=True)
+        return as_vectors(found)
+
+    def records(self, fields: Sequence[str] | None = None) -> Iterator[Record]:
+        if self._embedder is None:
+            return
+        payload = True if fields is None else list(fields)
+        offset: int | uuid.UUID | str | None = None
+        while True:
+            with _translated("reading the gallery failed"):
+                page, offset = self.shard.scroll(
+                    edge.ScrollRequest(offset=offset, limit=_SCROLL, with_payload=payload, with_vector=False)
+                )
+            for record in page:
+                yield Record(str(record.id), record.payload or {})
+            if offset is None:
+                return
+
+    def count(self) -> int:
+        if self._embedder is None:
+            return 0
+        with _translated("counting failed"):
+            return self.shard.count(edge.CountRequest(exact=True))
+
+    def optimize(self) -> None:
+        if self._embedder is not None:
+            with _translated("optimising failed"):
+                self.shard.optimize()
+
+    def close(self) -> None:
+        shard, self._shard = self._shard, None
+        lock, self._lock = self._lock, None
+        try:
+            if shard is not None:
+                shard.close()
+        finally:
+            if lock is not None:
+                lock.release()
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """The engine raises bare `Exception`s: give them our type and say what was being done."""
+    try:
+        yield
+    except GalleryError:
+        raise
+    except Exception as error:
+        raise GalleryError(f"{what}: {error}") from error
+
+
+def _quantization(options: GalleryOptions) -> Any:
+    """The engine's form of `options.quantization`."""
+    if options.quantization == "scalar":
+        return edge.ScalarQuantizationConfig(edge.ScalarType.Int8, always_ram=True)
+    if options.quantization == "binary":
+        return edge.BinaryQuantizationConfig(always_ram=True)
+    return None
+
+
+def _filter(where: Where) -> edge.Filter | None:
+    """Conditions as the engine's filter."""
+    if not where:
+        return None
+    must: list[Any] = []
+    must_not: list[Any] = []
+    for condition in where:
+        if isinstance(condition, Bounds):
+            bounds: dict[str, Any] = {side: getattr(condition, side) for side in ("gt", "gte", "lt", "lte")}
+            times = any(isinstance(value, str) for value in bounds.values())
+            bound = edge.RangeDateTime(**bounds) if times else edge.RangeFloat(**bounds)
+            translated = edge.FieldCondition(condition.field, range=bound)
+        else:
+            match = edge.MatchSubstring if condition.contains else edge.MatchValue
+            translated = edge.FieldCondition(condition.field, match=match(condition.value))
+        (must_not if condition.negated else must).append(translated)
+    return edge.Filter(must=must or None, must_not=must_not or None)

@@ -1,0 +1,1 @@
+"""Conditioning in, images out."""

@@ -1,0 +1,1 @@
+"""Where custom tokens and token weights come from."""

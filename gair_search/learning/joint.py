@@ -1,0 +1,292 @@
+"""Learning a custom token (Perera et al., section 4): the joint objective, whose ends are two older methods.
+
+Everything frozen comes in computed (`Problem`); nothing here reads a file. `lessons.py` makes the problem from
+photos.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gair_search.encoder.clip import TextTower
+from gair_search.learning.losses import classification_loss, diffusion_loss, joint_loss
+from gair_search.learning.subspace import Subspace, at, coordinates
+from gair_search.learning.templates import CLASSIFICATION, PARAPHRASES, Slot
+
+Method = Literal["joint", "prompt tuning", "textual inversion"]
+"""Which losses count: both; classification alone (0, 1); diffusion alone (1, 0)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a token is learned.
+
+    Attributes:
+        n_vectors: trainable vectors.
+        lambda_sd, lambda_ce: loss weights of the diffusion and the classification loss.
+        learning_rate: of AdamW.
+        subspace_rate: the same with projection, in the attributes' standard deviations; unless given, as large as
+            `learning_rate` on the average direction.
+        batch_size: latents a step.
+        steps: how many.
+        n_attributes: how many span the subspace where the user names none.
+        rank: dimensions of the subspace; all unless given.
+        projection: whether the vectors are held in the subspace.
+        scale: inverse temperature of the classification loss; the model's own unless given.
+        views: crops of every photo that the classification loss sees besides the photo itself.
+        check_every: steps between two looks at the held-out loss.
+        held_out_noises: draws of noise that the held-out diffusion loss averages.
+    """
+
+    n_vectors: int = 10
+    lambda_sd: float = 1.0
+    lambda_ce: float = 1e-5
+    learning_rate: float = 5e-4
+    subspace_rate: float | None = None
+    batch_size: int = 4
+    steps: int = 20_000
+    n_attributes: int = 100
+    rank: int | None = None
+    projection: bool = True
+    scale: float | None = None
+    views: int = 0
+    check_every: int = 100
+    held_out_noises: int = 16
+
+    def by(self, method: Method) -> "Settings":
+        """The same with the loss weights of a method; its only loss counts once."""
+        if method == "prompt tuning":
+            return replace(self, lambda_sd=0.0, lambda_ce=1.0)
+        return replace(self, lambda_sd=1.0, lambda_ce=0.0) if method == "textual inversion" else self
+
+
+PAPER = Settings()
+"""Section 5, "Model details", for Stable Diffusion 1.4 on a GPU."""
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """The frozen part of a generator that the diffusion loss asks.
+
+    Attributes:
+        unet: a diffusers `UNet2DConditionModel`.
+        scheduler: a diffusers scheduler with the training noise schedule (`DDPMScheduler`).
+        latents: of the concept images, and then of each mirrored, `[N, C, h, w]`.
+    """
+
+    unet: nn.Module
+    scheduler: Any
+    latents: Tensor
+
+    def of(self, image: int) -> "Denoiser":
+        """The same with the latents of one concept image and its mirrored one."""
+        return replace(self, latents=self.latents[image :: len(self.latents) // 2])
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a token is learned from, computed once.
+
+    Attributes:
+        parent: c, as text.
+        concept: image features of the concept images and their views, `[N, embed_dim]`.
+        negatives: of the negative images, `[K, embed_dim]`.
+        held_out_concept, held_out_negatives: of views and images that no step sees.
+        subspace: of the attributes; None without projection.
+        first: where the vectors start, `[n_vectors, text_width]`.
+        denoiser: None where there is no generator.
+        captions: of concept images, with `{}` for '* c', each with the image's place among them. The diffusion
+            loss draws them as it draws paraphrases, and then with their own image only.
+    """
+
+    parent: str
+    concept: Tensor
+    negatives: Tensor
+    held_out_concept: Tensor
+    held_out_negatives: Tensor
+    subspace: Subspace | None
+    first: Tensor
+    denoiser: Denoiser | None = None
+    captions: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Losses:
+    """One look at a run.
+
+    Attributes:
+        step, steps: how many steps were done, of how many.
+        diffusion, classification: of the last step; None where the loss does not count.
+        held_out: the joint loss on what no step sees.
+        best: the lowest held-out loss so far.
+    """
+
+    step: int
+    steps: int
+    diffusion: float | None
+    classification: float | None
+    held_out: float
+    best: float
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The outcome of a run.
+
+    Attributes:
+        vectors: at the best look, float32 `[n_vectors, text_width]`.
+        step: of the best look.
+        losses: every look.
+        stopped: whether the run was cut short.
+    """
+
+    vectors: Tensor
+    step: int
+    losses: tuple[Losses, ...]
+    stopped: bool
+
+
+def learn_vectors(
+    problem: Problem,
+    tower: TextTower,
+    settings: Settings,
+    seed: int = 0,
+    on_look: Callable[[Losses], None] | None = None,
+) -> Learned:
+    """Minimise lambda_SD l_SD + lambda_CE l_CE over the vectors alone.
+
+    With projection the vectors that the text tower sees are P (e - mu) + mu in every step (section 4.3). AdamW moves
+    their coordinates in the subspace, in the attributes' standard deviations: it moves all parameters by the same
+    amount, and so goes along each direction as far as the attributes do, which keeps the norms in their range.
+    The best look by held-out loss wins, not the last. The same seed gives the same vectors on the same machine.
+
+    Args:
+        on_look: told every `check_every` steps. A KeyboardInterrupt ends the run with the best vectors so far.
+
+    Raises:
+        KeyboardInterrupt: before the first look, so that there is nothing to keep.
+    """
+    objective = Objective(problem, tower, settings)
+    draws = torch.Generator().manual_seed(seed)
+    free = objective.free(problem.first).requires_grad_(True)
+    optim = torch.optim.AdamW([free], lr=objective.rate, weight_decay=0.0)
+    looks: list[Losses] = []
+    best, best_step, stopped = objective.placed(free).detach().clone(), 0, False
+    try:
+        for step in range(1, settings.steps + 1):
+            vectors = objective.placed(free)
+            diffusion, classification = objective(vectors, draws)
+            joint_loss(diffusion, classification, settings.lambda_sd, settings.lambda_ce).backward()  # type: ignore[no-untyped-call]
+            optim.step()
+            optim.zero_grad()
+            if step % settings.check_every and step != settings.steps:
+                continue
+            held_out = objective.held_out(objective.placed(free).detach())
+            lowest = min([held_out, *(look.best for look in looks)])
+            if held_out == lowest:
+                best, best_step = objective.placed(free).detach().clone(), step
+            looks.append(
+                Losses(step, settings.steps, _item(diffusion), _item(classification), held_out, lowest)
+            )
+            if on_look:
+                on_look(looks[-1])
+    except KeyboardInterrupt:
+        if not looks:
+            raise
+        stopped = True
+    return Learned(best, best_step, tuple(looks), stopped)
+
+
+class Objective:
+    """The joint loss of a problem, with everything that does not depend on the vectors computed once."""
+
+    def __init__(self, problem: Problem, tower: TextTower, settings: Settings) -> None:
+        self.problem = problem
+        self.tower = tower
+        self.settings = settings
+        self.prompt = Slot.template(tower, CLASSIFICATION, problem.parent)
+        told = [*((text, None) for text in PARAPHRASES), *problem.captions]
+        self.told = [(Slot.template(tower, text, problem.parent), image) for text, image in told]
+        with torch.inference_mode():
+            self.parent = self.prompt.encode(tower, problem.first[:0]).features[0].clone()
+        self.scale = tower.logit_scale if settings.scale is None else settings.scale
+        self._seen = _labelled(problem.concept, problem.negatives)
+        self._held_out = _labelled(problem.held_out_concept, problem.held_out_negatives)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of what is free."""
+        if self.problem.subspace is None:
+            return self.settings.learning_rate
+        given = self.settings.subspace_rate
+        average = float(self.problem.subspace.spread.square().mean().sqrt())
+        return self.settings.learning_rate / average if given is None else given
+
+    def free(self, vectors: Tensor) -> Tensor:
+        """What is learned, for vectors to begin at: their coordinates in the subspace, or a copy of them."""
+        subspace = self.problem.subspace
+        return vectors.clone() if subspace is None else coordinates(vectors, subspace)
+
+    def placed(self, free: Tensor) -> Tensor:
+        """The vectors that the text tower sees."""
+        return free if self.problem.subspace is None else at(free, self.problem.subspace)
+
+    def __call__(self, vectors: Tensor, draws: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
+        """(l_SD of a drawn batch, l_CE of all images); None for a loss whose weight is 0."""
+        slot, image = self.told[int(_draw(len(self.told), 1, draws))]
+        diffusion = self._diffusion(vectors, slot, self.settings.batch_size, draws, image)
+        return diffusion, self._classification(vectors, *self._seen)
+
+    @torch.inference_mode()
+    def held_out(self, vectors: Tensor) -> float:
+        """The joint loss on held-out images and on noise that is the same at every look."""
+        draws = torch.Generator().manual_seed(0)
+        diffusion = self._diffusion(vectors, self.prompt, self.settings.held_out_noises, draws)
+        classification = self._classification(vectors, *self._held_out)
+        weights = self.settings.lambda_sd, self.settings.lambda_ce
+        return float(joint_loss(diffusion, classification, *weights))
+
+    def _classification(self, vectors: Tensor, features: Tensor, labels: Tensor) -> Tensor | None:
+        if not self.settings.lambda_ce:
+            return None
+        (concept,) = self.prompt.encode(self.tower, vectors).features  # no longer than the prompt
+        return classification_loss(features, labels, concept, self.parent, self.scale)
+
+    def _diffusion(
+        self, vectors: Tensor, slot: Slot, n: int, draws: torch.Generator, image: int | None = None
+    ) -> Tensor | None:
+        denoiser = self.problem.denoiser
+        if not self.settings.lambda_sd or denoiser is None:
+            return None
+        if image is not None:
+            denoiser = denoiser.of(image)
+        return drawn_diffusion_loss(denoiser, self.tower, slot, vectors, n, draws)
+
+
+def drawn_diffusion_loss(
+    denoiser: Denoiser, tower: TextTower, slot: Slot, vectors: Tensor, n: int, draws: torch.Generator
+) -> Tensor:
+    """l_SD of a drawn batch of `n` latents under one prompt, so that the text tower runs once a step."""
+    latents = denoiser.latents[_draw(len(denoiser.latents), n, draws)]
+    noise = torch.randn(latents.shape, generator=draws).to(latents)
+    steps = _draw(denoiser.scheduler.config.num_train_timesteps, n, draws).to(latents.device)
+    conditioning = slot.encode(tower, vectors, full_context=True).conditioning.to(latents).expand(n, -1, -1)
+    return diffusion_loss(denoiser.unet, denoiser.scheduler, latents, noise, steps, conditioning)
+
+
+def _labelled(concept: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
+    """x'' and y: features `[N + K, embed_dim]`, labels `[N + K]`."""
+    ones, zeros = torch.ones(len(concept)), torch.zeros(len(negatives))
+    features = torch.cat([concept, negatives])
+    return features, torch.cat([ones, zeros]).to(features)
+
+
+def _draw(high: int, n: int, draws: torch.Generator) -> Tensor:
+    return torch.randint(high, (n,), generator=draws)
+
+
+def _item(loss: Tensor | None) -> float | None:
+    return None if loss is None else float(loss.detach())

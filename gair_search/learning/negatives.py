@@ -1,0 +1,159 @@
+"""Negative images (x' in Perera et al., section 4.2): the parent, but not the concept."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from gair_search.errors import ConceptError
+from gair_search.images.photos import image_files, load_images
+from gair_search.learning.templates import CLASSIFICATION, Slot
+
+if TYPE_CHECKING:
+    from gair_search.encoder.clip import Clip
+    from gair_search.gallery import Gallery
+    from gair_search.generation.generator import Generator
+
+N_NEGATIVES = 64
+MIN_NEGATIVES = 4
+_LOOK_AT = 8
+"""So many times as many photos are looked at: the gallery may hold many of the concept itself."""
+
+
+def likeness(concept: NDArray[np.float32]) -> float:
+    """How alike a concept's own photos are: the lowest cosine of one to the mean of the others.
+
+    Args:
+        concept: image features `[N, embed_dim]`, normalised, N >= 2.
+    """
+    others = concept.sum(0) - concept
+    others /= np.linalg.norm(others, axis=1, keepdims=True)
+    return float((concept * others).sum(1).min())
+
+
+def unlike_concept(
+    candidates: NDArray[np.float32], concept: NDArray[np.float32], n: int = N_NEGATIVES
+) -> NDArray[np.intp]:
+    """Rows of candidates that are not the concept, in their order.
+
+    Left out is what is as like the concept's mean as its own photos are to each other.
+
+    Args:
+        candidates: image features `[K, embed_dim]`, normalised, those nearest to 'image of a c' first.
+        concept: of the concept images (and their views), `[N, embed_dim]`, N >= 2.
+        n: how many rows to return at most.
+    """
+    mean = concept.mean(0)
+    other = candidates @ (mean / np.linalg.norm(mean)) < likeness(concept)
+    return np.flatnonzero(other)[:n]
+
+
+def from_gallery(
+    gallery: "Gallery",
+    parent: NDArray[np.float32],
+    concept: NDArray[np.float32],
+    n: int = N_NEGATIVES,
+    without: Sequence[Path] = (),
+) -> NDArray[np.float32]:
+    """The photos of a gallery that are closest to 'image of a c', without what looks like the concept.
+
+    Args:
+        parent: text features of 'image of a c', `[embed_dim]`.
+        concept: as for `unlike_concept`.
+        without: files that are the concept, whatever they look like.
+
+    Returns:
+        image features `[<= n, embed_dim]`.
+    """
+    left_out = {str(path.resolve()) for path in without}
+    hits = [
+        hit for hit in gallery.search(parent, _LOOK_AT * n) if str(Path(hit.path).resolve()) not in left_out
+    ]
+    vectors = gallery.vectors([hit.id for hit in hits])
+    found = [vectors[hit.id] for hit in hits if hit.id in vectors]
+    if not found:
+        return np.empty((0, len(parent)), np.float32)
+    candidates = np.stack(found)
+    candidates /= np.linalg.norm(candidates, axis=1, keepdims=True)
+    return candidates[unlike_concept(candidates, concept, n)]
+
+
+def from_pixels(
+    images: Sequence[NDArray[np.uint8]], clip: "Clip", batch_size: int = 32
+) -> NDArray[np.float32]:
+    """Features of negative images that are at hand (generated, or of a folder), `[K, embed_dim]`.
+
+    Args:
+        images: preprocessed pixels, uint8 `[height, width, 3]` each.
+    """
+    parts = [
+        clip.encode_images(np.stack(images[i : i + batch_size])) for i in range(0, len(images), batch_size)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, clip.spec.embed_dim), np.float32)
+
+
+def find_negatives(
+    source: str | os.PathLike[str] | None,
+    parent: str,
+    plain: NDArray[np.float32],
+    concept: NDArray[np.float32],
+    *,
+    clip: "Clip",
+    gallery: "Gallery",
+    generator: "Generator | None",
+    without: Sequence[Path] = (),
+) -> NDArray[np.float32]:
+    """Features `[K, embed_dim]` of negative images from where the user says, else from where they are.
+
+    Args:
+        source: `gallery`, `generated`, or a folder of images; None takes the gallery's, and where these are too
+            few, generated ones if there is a generator.
+        parent: as text, "dress".
+        plain: text features of 'image of a c', `[embed_dim]`.
+        concept, without: as for `from_gallery`.
+        clip: the model.
+        gallery: may be empty, or not be there.
+        generator: needed for `generated`.
+
+    Raises:
+        ConceptError: too few, or no such folder.
+        GalleryError, EmbedderMismatchError: of a gallery that is to be used.
+        GeneratorError, ModelError: as `Generator.sample`.
+    """
+    if source in (None, "gallery"):
+        found = np.empty((0, clip.spec.embed_dim), np.float32)
+        if source or gallery.embedder:
+            gallery.require(clip.embedder_id)
+            found = from_gallery(gallery, plain, concept, without=without)
+        if source or generator is None or len(found) >= MIN_NEGATIVES:
+            return require(found, f"the gallery at {gallery.name}")
+    if source in (None, "generated"):
+        assert generator is not None
+        return require(from_pixels(parent_images(parent, clip, generator), clip), "the generator")
+    images, _ = load_images(image_files([Path(source)]))
+    return require(from_pixels([clip.preprocessing.pixels(image) for image in images], clip), str(source))
+
+
+def parent_images(parent: str, clip: "Clip", generator: "Generator", n: int = 16) -> list[NDArray[np.uint8]]:
+    """Images drawn from 'image of a c' (section 4.2), preprocessed; the seeds are always the same."""
+    tower = clip.text_tower
+    slot = Slot.template(tower, CLASSIFICATION, parent)
+    with torch.inference_mode():
+        conditioning = slot.encode(tower, slot.before[:0], full_context=True).conditioning
+    drawn = generator.sample(conditioning.expand(n, -1, -1), range(n))
+    return [clip.preprocessing.pixels(Image.fromarray(image)) for image in drawn.cpu().numpy()]
+
+
+def require(negatives: NDArray[np.float32], where: str) -> NDArray[np.float32]:
+    """Raise ConceptError where there are too few negative images."""
+    if len(negatives) < MIN_NEGATIVES:
+        raise ConceptError(
+            f"{where} gives {len(negatives)} negative images (of the parent, but not the concept), and learning "
+            f"needs {MIN_NEGATIVES} or more; name a folder of some with --negatives FOLDER, or index more photos"
+        )
+    return negatives

@@ -1,0 +1,1 @@
+"""Words in, vector out: the query language, and its compiler."""

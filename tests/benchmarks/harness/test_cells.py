@@ -1,0 +1,121 @@
+"""Kept results, tables, figures and files."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.photos import make_photos
+
+from gair_search.benchmarks.datasets.base import photo
+from gair_search.benchmarks.datasets.fashion import picture_of
+from gair_search.benchmarks.fashion_world import scene
+from gair_search.benchmarks.harness.cells import (
+    Report,
+    Table,
+    Work,
+    new_figure,
+)
+from gair_search.encoder.clip import Clip
+from gair_search.errors import GairError, ImageError
+
+
+def counted(values: list[int]) -> tuple[list[int], Callable[[], list[int]]]:
+    calls: list[int] = []
+
+    def make() -> list[int]:
+        calls.append(1)
+        return values
+
+    return calls, make
+
+
+def test_a_finished_cell_is_kept_and_other_settings_have_their_own(tmp_path: Path) -> None:
+    calls, make = counted([1, 2])
+    for _ in range(2):
+        assert Work("t", {"limit": 1}, tmp_path).cell("m-seed0", make) == [1, 2]
+    assert len(calls) == 1
+    Work("t", {"limit": 1}, tmp_path).cell("m-seed1", make)
+    Work("t", {"limit": 2}, tmp_path).cell("m-seed0", make)
+    assert len(calls) == 3
+    Work("t", {"limit": 1}, tmp_path).cell("m-seed0", make, again=True)
+    assert len(calls) == 4
+
+
+def test_a_cell_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def broken() -> list[int]:
+        raise KeyboardInterrupt
+
+    work = Work("t", {}, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        work.cell("m", broken)
+    assert work.cell("m", lambda: [3]) == [3]
+
+
+def test_work_lies_under_gair_home(home: Path) -> None:
+    Work("preference", {}).cell("m", lambda: 1)
+    assert len(list(home.glob("bench/preference/*/m.json"))) == 1
+
+
+def test_features_are_kept_by_content(clip: Clip, tmp_path: Path) -> None:
+    drawn = [picture_of(scene(i, "test"), f"s{i}", 64) for i in range(3)]
+    work, steps = Work("t", {}, tmp_path), []
+    first = work.features(clip, drawn, steps.append)
+    assert first.shape == (3, clip.embedder_id.dim)
+    assert np.allclose(np.linalg.norm(first, axis=1), 1, atol=1e-5)
+    assert sum(steps) == 3
+    alone = clip.encode_images(clip.preprocessing.pixels(drawn[1].image())[None])
+    assert np.allclose(first[1], alone, atol=1e-5)
+    files = len(list((tmp_path / "features").iterdir()))
+    assert np.array_equal(Work("u", {"x": 1}, tmp_path).features(clip, drawn), first)
+    assert len(list((tmp_path / "features").iterdir())) == files
+    redrawn = [picture_of(scene(i + 9, "test"), f"s{i}", 64) for i in range(3)]
+    assert not np.allclose(work.features(clip, redrawn), first)
+
+
+def test_features_of_a_changed_photo_are_made_anew(clip: Clip, tmp_path: Path) -> None:
+    paths = make_photos(tmp_path / "photos", 2)
+    work = Work("t", {}, tmp_path / "work")
+    before = work.features(clip, [photo(path) for path in paths])
+    paths[1].write_bytes(make_photos(tmp_path / "other", 1, first=7)[0].read_bytes())
+    after = work.features(clip, [photo(path) for path in paths])
+    assert np.array_equal(before[0], after[0])
+    assert not np.allclose(before[1], after[1])
+    paths[1].write_bytes(b"no image")
+    with pytest.raises(ImageError, match=r"001\.jpg"):
+        work.features(clip, [photo(path) for path in paths])
+
+
+def report() -> Report:
+    def draw() -> object:
+        figure = new_figure(2)
+        figure.axes[0].plot([0, 1], [1, 0])
+        return figure
+
+    table = Table("T", ("", "a"), (("row", "1.0"),), "n = 1.")
+    return Report("t", {"seeds": [0]}, {"a": 1.0}, [table], {"t-figure": draw})  # type: ignore[dict-item]
+
+
+def test_tables_are_markdown() -> None:
+    assert report().tables[0].markdown() == "### T\n\n|  | a |\n| --- | --- |\n| row | 1.0 |\n\nn = 1.\n"
+
+
+def test_files(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    one, two = tmp_path / "one", tmp_path / "two"
+    written = report().save(one)
+    assert {path.name for path in written} == {"t.md", "t.json", "t-figure.svg"}
+    assert json.loads((one / "t.json").read_text()) == {"bench": "t", "settings": {"seeds": [0]}, "a": 1.0}
+    report().save(two)
+    assert (one / "t-figure.svg").read_bytes() == (two / "t-figure.svg").read_bytes()
+    (tmp_path / "file").touch()
+    with pytest.raises(GairError, match="can't be written"):
+        report().save(tmp_path / "file")
+
+
+def test_without_matplotlib_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(GairError, match=r"pip install 'gair-search\[bench\]'"):
+        new_figure(1)

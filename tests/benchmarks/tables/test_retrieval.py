@@ -1,0 +1,378 @@
+"""Table 4's methods by hand, and the whole table in small."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import ir_measures
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.pervl import make_pervl
+from support.photos import make_photos
+
+import gair_search.benchmarks.tables.retrieval as table
+from gair_search.benchmarks.datasets.base import Query
+from gair_search.benchmarks.datasets.dreambooth import TABLE
+from gair_search.benchmarks.datasets.fashion import fashion_world
+from gair_search.benchmarks.methods import concepts as concept_methods
+from gair_search.benchmarks.methods import polar
+from gair_search.benchmarks.methods.concepts import (
+    OURS,
+    PALAVRA_STEPS,
+    PALAVRA_TEMPERATURE,
+    POLAR,
+    PROMPT_TUNING,
+    Study,
+    asked_with,
+    average_image,
+    ideal_words,
+    learned_by,
+    normalised,
+    palavra,
+    palavra_loss,
+    plain,
+    prompt_of,
+    text_and_average_image,
+)
+from gair_search.benchmarks.tables.retrieval import METHODS, Settings, retrieval
+from gair_search.encoder.clip import Clip
+from gair_search.errors import ConceptError, DatasetError, GairError
+from gair_search.gair.algorithm import GairOptions
+from gair_search.generation.generator import Generator, Sampling
+from gair_search.learning.joint import PAPER, Objective
+from gair_search.learning.subspace import project
+from gair_search.learning.templates import PARAPHRASES
+
+WORLD = {"concepts": 2, "views": 2, "distractors": 10, "kinds": 2, "size": 64, "elsewhere": False}
+SMALL = Settings(seeds=(0, 1), steps=2, shots=2, attributes=("red", "old", "striped"), world=WORLD)
+QUICK = replace(PAPER, n_vectors=2, steps=3, learning_rate=0.01, lambda_ce=0.1)
+
+
+@pytest.fixture(scope="module")
+def study(model: Clip) -> Study:
+    """The first concept of a small fashion world."""
+    data = fashion_world(0, shots=2, **WORLD)
+    concept = data.concepts[0]
+
+    def features(pictures: tuple) -> np.ndarray:
+        return model.encode_images(np.stack([model.preprocessing.pixels(p.image()) for p in pictures]))
+
+    queries = tuple(query for query in data.queries if query.concept == concept.name)
+    images, others = features(concept.images), features(data.gallery)
+    words = ("red", "old", "striped")
+    return Study(model, concept, queries, images, others, QUICK, words, 0, Generator.load(model))
+
+
+def test_text_and_average_image_by_hand() -> None:
+    texts = np.array([[1.0, 0, 0], [0, 0, 1]], np.float32)
+    images = np.array([[0.6, 0.8, 0], [-0.6, 0.8, 0]], np.float32)  # their mean points to (0, 1, 0)
+    assert average_image(texts, images).tolist() == [[0, 1, 0], [0, 1, 0]]
+    half = math.sqrt(0.5)
+    wanted = [[half, half, 0], [0, half, half]]
+    assert np.allclose(text_and_average_image(texts, images), wanted, atol=1e-6)
+
+
+def test_ideal_words_by_hand() -> None:
+    texts = np.array([[1.0, 0, 0], [0, 1, 0]], np.float32)
+    images = np.array([[0.6, 0.8, 0], [0.6, -0.8, 0]], np.float32)  # mean (0.6, 0, 0)
+    parents = np.array([[0, 0, 1.0], [0, 0.6, 0.8]], np.float32)  # mean (0, 0.3, 0.9)
+    found = ideal_words(texts, images, parents)
+    assert np.allclose(found, normalised(np.array([[1.6, -0.3, -0.9], [0.6, 0.7, -0.9]])), atol=1e-6)
+    # what looks like the parent's words adds nothing
+    assert np.allclose(ideal_words(texts, parents, parents[::-1]), texts, atol=1e-6)
+
+
+def test_ideal_words_find_what_is_a_sum_exactly() -> None:
+    """Where features are sums of parts, the query with * is the composition of * and its context."""
+    rng = np.random.default_rng(0)
+    base, parent, concept = rng.normal(size=(3, 8)) * 0.1
+    contexts = rng.normal(size=(4, 8)) * 0.1
+    contexts -= contexts.mean(0)
+    found = ideal_words(base + parent + contexts, base + concept + contexts, base + parent + contexts)
+    assert np.allclose(found, normalised(base + concept + contexts), atol=1e-6)
+
+
+def test_palavra_loss_is_the_symmetric_contrastive_loss_of_two_pairs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    concept, image, parent = torch.nn.functional.normalize(torch.randn(3, 8, generator=generator), dim=1)
+    t, first, second = 0.25, torch.stack([image, parent]), torch.stack([concept, parent])
+    terms = []
+    for a, b in ((first, second), (second, first)):
+        for i in range(2):
+            others = [a[1 - i], b[0], b[1]]
+            below = sum(math.exp(float(a[i] @ other) / t) for other in others)
+            terms.append(-math.log(math.exp(float(a[i] @ b[i]) / t) / below))
+    assert palavra_loss(concept, image, parent, t).item() == pytest.approx(sum(terms) / 4, abs=1e-5)
+
+
+def test_palavra_starts_at_the_parents_word_and_lowers_its_loss(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses: list[float] = []
+
+    def seen(*args: object) -> torch.Tensor:
+        losses.append(palavra_loss(*args).item())
+        return palavra_loss(*args)
+
+    monkeypatch.setattr(concept_methods, "palavra_loss", seen)
+    vector = palavra(study)
+    assert len(losses) == PALAVRA_STEPS
+    assert losses[-1] < losses[0]
+    assert vector.shape == (1, study.clip.text_tower.width)
+    word = study.concept.parent.split()[-1]
+    first, parent = plain(study.clip, [f"a photo of a {word}", f"a photo of a {study.concept.parent}"])
+    rows = (first, normalised(study.images.mean(0)), parent)
+    wanted = palavra_loss(*map(torch.from_numpy, rows), PALAVRA_TEMPERATURE)
+    assert losses[0] == pytest.approx(wanted.item(), abs=1e-5)
+
+
+def test_a_query_with_words_for_a_token_is_the_plain_text(study: Study) -> None:
+    """A token of the words' own embeddings before the parent, and in its place."""
+    tower, parent = study.clip.text_tower, study.concept.parent
+    rows = tower.token_embeddings(torch.tensor(tower.token_ids("striped"))).detach().numpy()
+    texts = plain(study.clip, [query.text(f"striped {parent}") for query in study.queries])
+    assert np.allclose(asked_with(study, rows), texts, atol=1e-5)
+    alone = plain(study.clip, [query.text("striped") for query in study.queries])
+    assert np.allclose(asked_with(study, rows, with_parent=False), alone, atol=1e-5)
+
+
+def test_a_caption_is_taken_by_its_characters() -> None:
+    query = Query("q", "a {subject} (old) [worn] * <on> sand", "c", frozenset())
+    assert prompt_of(query, "dress") == r"a <concept> dress \(old\) \[worn\] \* \<on\> sand"
+    assert prompt_of(query, "").startswith("a <concept> ")
+
+
+def test_negatives_come_from_the_gallery_nearest_the_parent_first(study: Study) -> None:
+    parent = np.eye(4, dtype=np.float32)[0]
+    concept = np.array([[0, 1, 0, 0], [0, 0.8, 0.6, 0]], np.float32)
+    others = np.array(
+        [[0, 1, 0, 0], [0.6, 0, 0, 0.8], [1, 0, 0, 0], [0, 0, 0, 1], [0.8, 0, 0, 0.6]], np.float32
+    )
+    found = replace(study, others=others).negatives(parent, concept)
+    assert found.tolist() == others[[2, 4, 1, 3]].tolist()  # the first is the concept itself
+    with pytest.raises(ConceptError, match="gives 1 negative images"):
+        replace(study, others=others[:2]).negatives(parent, concept)
+
+
+def test_projection_and_its_absence(study: Study) -> None:
+    ours, free = learned_by(study, OURS).vectors, learned_by(study, "joint").vectors
+    subspace = study.problem.subspace
+    assert torch.allclose(project(ours, subspace), ours, atol=1e-5)
+    assert not torch.allclose(project(free, subspace), free, atol=1e-3)
+
+
+def test_captions_reach_the_diffusion_loss_with_their_own_image(study: Study) -> None:
+    assert study.captions == study.problem.captions == ()
+    first, second = study.concept.images
+    long = "a {subject} " + "on sand " * 77
+    twice = "a {subject} beside a {subject}"
+    told = {first.id: "a person in a {subject}", second.id: long}
+    captioned = replace(study, concept=replace(study.concept, captions=told))
+    assert captioned.captions == (("a person in a {}", 0),)
+    other = replace(study, concept=replace(study.concept, captions={second.id: twice}))
+    assert other.captions == ()
+    problem = captioned.problem
+    objective = Objective(problem, study.clip.text_tower, QUICK)
+    assert [image for _, image in objective.told] == [None] * len(PARAPHRASES) + [0]
+    latents = problem.denoiser.latents
+    assert torch.equal(problem.denoiser.of(0).latents, latents[[0, 2]])
+    assert torch.equal(problem.denoiser.of(1).latents, latents[[1, 3]])
+    assert torch.allclose(latents[2], problem.denoiser.of(0).latents[1])
+
+
+def test_the_table_in_small_with_resume_and_runs(
+    model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = GairOptions(candidates=(0.0, 1.0), sampling=Sampling("ddim", steps=2, guidance=1.0))
+    monkeypatch.setattr(table, "GairOptions", lambda: quick)
+    monkeypatch.setattr(polar, "PAPER", polar.Settings(steps=2))
+    done: list[tuple[int, int]] = []
+    report = retrieval(
+        model, replace(SMALL, gair=True), tmp_path, save_run=True, on_progress=lambda *n: done.append(n)
+    )
+    found = report.values["methods"]
+    assert list(found) == [*METHODS, "prompt tuning + GAIR", "ours + GAIR"]
+    assert done[-1] == (2 * 2 * len(found),) * 2
+    assert report.values["skipped"] == {}
+    report.save_runs(tmp_path / "runs")
+    qrels = list(ir_measures.read_trec_qrels(str(tmp_path / "runs/retrieval.qrels")))
+    for name, values in found.items():
+        assert values["n"] == 8
+        assert len(values["MRR"]["by seed"]) == 2
+        assert values["Recall@1"]["mean"] <= values["MRR"]["mean"] <= 1
+        run = list(ir_measures.read_trec_run(str(tmp_path / f"runs/retrieval-{name.replace(' ', '-')}.run")))
+        asked = [ir_measures.RR, ir_measures.R @ 1, ir_measures.R @ 5]
+        theirs = ir_measures.calc_aggregate(asked, qrels, run)
+        ours = [values[measure]["mean"] for measure in ("MRR", "Recall@1", "Recall@5")]
+        assert ours == pytest.approx([theirs[measure] for measure in asked], abs=1e-9)
+    assert "against prompt tuning" not in found[PROMPT_TUNING]
+    difference = found[OURS]["MRR"]["mean"] - found[PROMPT_TUNING]["MRR"]["mean"]
+    assert found[OURS]["against prompt tuning"]["difference"] == pytest.approx(difference, abs=1e-12)
+    assert 0 <= found["ours + GAIR"]["mixing weight"]["mean"] <= 1
+    text = report.tables[0].markdown()
+    assert "| ours (joint + projection) |" in text
+    assert "| 56.6 ± 2.3 |" in text
+
+    # figure 6 shows what GAIR selected, as GAIR saw it
+    drawn: list[torch.Tensor] = []
+    sample = Generator.sample
+
+    def seen(self: Generator, told: torch.Tensor, seeds: list[int], sampling: Sampling) -> torch.Tensor:
+        assert set(seeds) <= set(quick.seeds)
+        assert sampling == quick.sampling
+        drawn.append(told)
+        return sample(self, told, seeds, sampling)
+
+    monkeypatch.setattr(Generator, "sample", seen)
+    names = [file.name for file in report.save(tmp_path / "out")]
+    for draw in report.pictures.values():
+        draw()
+    first = fashion_world(0, shots=2, **WORLD)
+    assert [name for name in names if name.endswith((".png", ".svg"))] == [
+        "retrieval-mrr.svg", *(f"retrieval-{concept.name}.png" for concept in first.concepts)
+    ]  # fmt: skip
+    assert [len(told) for told in drawn] == [2, 2]  # two queries of each concept, once
+
+    # finished tokens are not learned again, whatever rows are asked for
+    monkeypatch.setattr(table, "learned_by", lambda *_: pytest.fail("learned again"))
+    monkeypatch.setattr(table, "learned_update", lambda *_: pytest.fail("learned again"))
+    monkeypatch.setattr(Clip, "encode_images", lambda *_: pytest.fail("encoded again"))
+    again = retrieval(model, replace(SMALL, seeds=(1,), methods=("Ours", "prompt tuning", "polar")), tmp_path)
+    assert list(again.values["methods"]) == [POLAR, PROMPT_TUNING, OURS]
+    assert again.values["methods"][POLAR]["MRR"]["mean"] == found[POLAR]["MRR"]["by seed"][1]
+    assert again.values["methods"][OURS]["MRR"]["mean"] == found[OURS]["MRR"]["by seed"][1]
+
+
+def test_without_a_generator_rows_are_left_out_and_said(
+    model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "own_generator", lambda _: (None, "it has no generator"))
+    named = ("text only", PROMPT_TUNING, OURS)
+    report = retrieval(model, replace(SMALL, seeds=(0,), methods=named, gair=True), tmp_path)
+    assert list(report.values["methods"]) == ["text only", PROMPT_TUNING]
+    assert list(report.values["skipped"]) == [OURS, "prompt tuning + GAIR", "ours + GAIR"]
+    assert "Left out: ours, " in report.tables[0].markdown()
+    assert "since it has no generator" in report.tables[0].markdown()
+    sheet = report.pictures[f"retrieval-{fashion_world(0, shots=2, **WORLD).concepts[0].name}"]()
+    assert sheet.width < 150 + 6 * 134  # photo, truth and three hits: nothing is drawn
+
+
+def test_the_sheet_frames_what_is_right(model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames: list[list[str]] = []
+    captions: list[str] = []
+
+    def seen(rows: list, *_: object, **__: object) -> None:
+        frames.extend([cell.frame for cell in cells] for _, cells in rows)
+        captions.extend(cells[1].caption for _, cells in rows)
+
+    monkeypatch.setattr(table, "grid", seen)
+    report = retrieval(model, replace(SMALL, seeds=(0,), methods=("average image",)), tmp_path, save_run=True)
+    for draw in report.pictures.values():
+        draw()
+    wanted: list[list[str]] = []
+    for query, scores in report.runs["average image"].items():
+        order = sorted(scores, key=lambda name: (scores[name], name), reverse=True)
+        right = [hit in report.qrels[query] for hit in order]
+        wanted.append(["", "", *(table._RIGHT if flag else "" for flag in right[:3])])
+        assert captions[len(wanted) - 1] == f"rank {right.index(True) + 1}"
+    assert frames == wanted
+    assert len(frames) == 4
+
+
+def test_the_figure_has_our_means_and_the_papers() -> None:
+    said = {"MRR": {"mean": 0.25, "sd": 0.05}}
+    (axes,) = table._figure({"text only": said, "joint": said, OURS: said}).axes
+    assert [bar.get_width() for bar in axes.patches] == [25] * 3
+    (marks,) = [line for line in axes.lines if line.get_marker() == "D"]
+    assert list(zip(marks.get_xdata(), marks.get_ydata(), strict=True)) == [(17.6, 0), (56.6, 2)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["text only", "joint", OURS]
+
+
+def test_dreambooth_on_a_made_tree(model: Clip, tmp_path: Path) -> None:
+    """Photos that a subject was learned from are not ranked for it, though they are in the gallery."""
+    photos = tmp_path / "photos"
+    subjects = ("dog", "cat", "vase")
+    for i, name in enumerate(subjects):
+        make_photos(photos / name, 4, first=10 * i)
+    rows = "".join(f"{name},{name}\n" for name in subjects)
+    (photos / TABLE).write_text(f"Classes\n\nsubject_name,class\n{rows}\nPrompts\n")
+    settings = Settings("dreambooth", photos, (0,), limit=2, methods=("text only", "average image"))
+    report = retrieval(model, settings, tmp_path / "work", save_run=True)
+    assert report.values["methods"]["text only"]["n"] == 2
+    for query, scores in report.runs["average image"].items():
+        assert len(scores) == 3 * 4 - 3
+        assert set(report.qrels[query]) <= set(scores)
+
+
+def face(size: int = 112) -> Image.Image:
+    """A square photo with a face in its middle."""
+    data = pytest.importorskip("skimage.data").astronaut()
+    return Image.fromarray(data[20:220, 120:320]).resize((size, size), Image.Resampling.LANCZOS)
+
+
+def test_all_photos_are_learned_from_without_their_faces(model: Clip, tmp_path: Path) -> None:
+    tree = make_pervl(tmp_path / "pervl")
+    photos = tree / "data/deep_fashion2/train/image"
+    for name in ("110001.jpg", "110006.jpg", "1190.jpg"):  # two to learn from and a query's
+        face().save(photos / name, quality=95)
+    settings = Settings("pervl-deepfashion2", tree, (0,), 2, ("text only", "average image"), shots="all")
+    plain = retrieval(model, settings, tmp_path / "work")
+    assert not plain.settings["redact_faces"]
+    assert "redacted" not in plain.values
+    assert plain.settings["shots"] == "all"
+    hidden = retrieval(model, replace(settings, redact_faces=True), tmp_path / "work")
+    assert hidden.settings["redact_faces"]
+    assert hidden.values["redacted"] == {"faces": 2, "photos": 2, "of photos": 10}
+    said = hidden.tables[0].markdown()
+    assert ", all concept images, " in said
+    assert "blacked out in the concept images: 2 in 2 of 10." in said
+    own, black = (run.pictures["retrieval-11"]() for run in (plain, hidden))
+    assert own.tobytes() != black.tobytes()
+
+
+def test_only_concept_images_are_redacted(tmp_path: Path) -> None:
+    tree = make_pervl(tmp_path / "pervl")
+    photos = tree / "data/deep_fashion2/train/image"
+    for name in ("110001.jpg", "1190.jpg"):
+        face().save(photos / name, quality=95)
+    data = Settings("pervl-deepfashion2", tree, shots="all").load(0).limited(2)
+    counts: dict[str, int] = {}
+    clean = table._redacted(data, tmp_path / "work", counts)
+    assert {name for name, n in counts.items() if n} == {"110001.jpg"}
+    assert [picture.content_key for picture in clean.gallery] == [p.content_key for p in data.gallery]
+    assert clean.queries == data.queries
+    pairs = [
+        (old, new)
+        for a, b in zip(data.concepts, clean.concepts, strict=True)
+        for old, new in zip(a.images, b.images, strict=True)
+    ]
+    assert [old.id for old, new in pairs if old.content_key != new.content_key] == ["110001.jpg"]
+    (black,) = [new.image() for _, new in pairs if new.id == "110001.jpg"]
+    assert black.getpixel((56, 54)) == (0, 0, 0)
+    kept = sorted((tmp_path / "work/faces").glob("*/*.json"))
+    with pytest.MonkeyPatch.context() as patch:  # boxes are kept: nothing is looked for again
+        patch.setattr(table.faces, "faces", lambda *_: pytest.fail("looked for again"))
+        again: dict[str, int] = {}
+        table._redacted(data, tmp_path / "work", again)
+    assert again == counts
+    assert sorted((tmp_path / "work/faces").glob("*/*.json")) == kept
+
+
+def test_what_has_no_faces_or_no_end_is_refused() -> None:
+    with pytest.raises(GairError, match="no faces to redact"):
+        Settings(redact_faces=True)
+    for dataset in ("fashion", "dreambooth"):
+        with pytest.raises(GairError, match=f"{dataset}: all photos can't be learned from"):
+            Settings(dataset, shots="all")
+
+
+def test_bad_settings(model: Clip, tmp_path: Path) -> None:
+    with pytest.raises(GairError, match='no method "Ideal Word"; there are: text only'):
+        retrieval(model, replace(SMALL, methods=("Ideal Word",)), tmp_path)
+    with pytest.raises(DatasetError, match="--data FOLDER"):
+        retrieval(model, Settings("dreambooth", methods=("text only",)), tmp_path)
+    with pytest.raises(DatasetError, match="PerVL"):
+        retrieval(model, Settings("pervl-deepfashion2", tmp_path, methods=("text only",)), tmp_path)
+    assert Settings("pervl-deepfashion2").words == ("red", "old", "worn", "bright", "dark", "pink")

@@ -1,0 +1,44 @@
+"""The vocabulary of adjectives, and the choice among them."""
+
+import pytest
+import torch
+
+from gair_search.encoder.clip import Clip
+from gair_search.errors import ConceptError
+from gair_search.learning.attributes import (
+    average_embeddings,
+    nearest,
+    parse,
+    vocabulary,
+)
+
+
+def test_the_vocabulary_is_of_single_words_each_once():
+    words = vocabulary()
+    assert len(words) > 600
+    assert len(set(words)) == len(words)
+    assert all(word.isalpha() and word.islower() for word in words)
+    assert {"red", "old", "bright", "dark", "pink", "worn"} <= set(words)
+
+
+def test_the_nearest_are_nearest(clip: Clip):
+    words = ("frozen", "woolen", "edible", "quilted")
+    with torch.inference_mode():
+        target = clip.encode_plain("sweater")
+        cosines = {word: float((clip.encode_plain(word) @ target.T).item()) for word in words}
+    best = sorted(words, key=lambda word: -cosines[word])
+    assert nearest(clip.text_tower, "sweater", 3, words) == best[:3]
+
+
+def test_average_embeddings_are_means_of_pieces(clip: Clip):
+    tower = clip.text_tower
+    ids = tower.token_ids("bespectacled")
+    assert len(ids) > 1
+    rows = tower.token_embeddings(torch.tensor(ids))
+    assert torch.allclose(average_embeddings(tower, ["bespectacled"])[0], rows.mean(0), atol=1e-6)
+
+
+def test_parse():
+    assert parse("red, old ,red,very  bright") == ["red", "old", "very bright"]
+    with pytest.raises(ConceptError, match="two or more"):
+        parse("red,")

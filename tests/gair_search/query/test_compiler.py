@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from gair_search.encoder.clip import Clip
+from gair_search.errors import ConceptError, PromptError
+from gair_search.query.compiler import (
+    combine,
+    compile_prompt,
+    encode,
+    plain_query,
+    query_vector,
+    split_factor,
+    summed,
+)
+from gair_search.tokens.custom_token import CustomToken
+
+
+def nobody(name: str) -> CustomToken:
+    raise ConceptError(f"unknown {name}")
+
+
+def token_of(clip: Clip, words: str, name: str = "thing") -> CustomToken:
+    """A custom token whose vectors are those of ordinary words, so that its features are known."""
+    tower = clip.text_tower
+    rows = tower.token_embeddings(torch.tensor(tower.token_ids(words))).detach().numpy()
+    return CustomToken(name, rows.copy(), tower.table_hash, "gair-mini")
+
+
+def vector(clip: Clip, prompt: str, token: CustomToken | None = None) -> NDArray[np.float32]:
+    return query_vector(prompt, clip, (lambda _: token) if token else nobody)[0]
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a red dress", "a (red:1) dress", "a ([red:2]:0.5) dress", "a red dress "]
+)
+def test_weight_1_is_plain_encoding_bit_for_bit(clip: Clip, prompt: str) -> None:
+    assert np.array_equal(
+        vector(clip, prompt.replace("([red:2]:0.5)", "red")), clip.encode_plain("a red dress")[0]
+    )
+
+
+def test_all_pieces_of_a_span_carry_its_weight(clip: Clip) -> None:
+    compiled = compile_prompt("a (corduroyish brick-wall:1.5) here", clip.text_tower, nobody)
+    inside = [t for t in compiled.tokens if t.weight != 1]
+    assert len(inside) > 3
+    assert {t.weight for t in inside} == {1.5}
+    assert compiled.token_weights[0, 0] == compiled.token_weights[0, -1] == 1
+    assert compiled.embeddings.shape[1] == len(compiled.tokens) + 2
+
+
+def test_a_token_made_of_words_is_those_words(clip: Clip) -> None:
+    """Replaced embeddings give the same features as the words themselves, at any place."""
+    for words in ("dress", "brick wall"):
+        token = token_of(clip, words)
+        for prompt in ("a <thing> on grass", "<thing>", "on grass a <thing>", "a * on grass"):
+            plain = prompt.replace("<thing>", words).replace("*", words)
+            assert np.allclose(vector(clip, prompt, token), clip.encode_plain(plain)[0], atol=1e-6)
+
+
+def test_a_token_of_huge_norm_does_not_move_the_pooling(clip: Clip) -> None:
+    """Pooling goes by place: features come from the end token, whatever the token's vectors are."""
+    token = CustomToken("thing", np.full((3, 256), 50.0, np.float32), clip.text_tower.table_hash)
+    compiled = compile_prompt("a <thing>", clip.text_tower, lambda _: token)
+    assert compiled.end.tolist() == [5]
+    assert [t.text for t in compiled.tokens] == ["a", "<thing>[0]", "<thing>[1]", "<thing>[2]"]
+    assert torch.isfinite(encode(compiled, clip).features).all()
+
+
+def test_up_and_down_weights_pull_towards_and_away(clip: Clip) -> None:
+    """More weight on a word brings the query nearer to that word alone."""
+    alone = clip.encode_plain("grass")[0].numpy()
+    nearness = [float(vector(clip, f"a dog on (grass:{w})") @ alone) for w in (0.3, 1, 3)]
+    assert nearness == sorted(nearness)
+
+
+def test_a_token_of_another_tower_is_refused_with_both_ids(clip: Clip) -> None:
+    own = clip.text_tower.table_hash
+    for token in (
+        CustomToken("thing", np.zeros((1, 256), np.float32), "f" * 16, "ViT-X"),
+        CustomToken("thing", np.zeros((1, 768), np.float32), own, "ViT-X"),
+    ):
+        with pytest.raises(ConceptError, match=f"ViT-X.*{own}.*learn it again"):
+            vector(clip, "a <thing>", token)
+
+
+def test_too_long_a_prompt_is_never_cut(clip: Clip) -> None:
+    assert len(compile_prompt("word " * 75, clip.text_tower, nobody).tokens) == 75
+    with pytest.raises(PromptError, match="76 tokens and the model takes 75") as caught:
+        compile_prompt("word " * 75 + "(end:2)", clip.text_tower, nobody)
+    assert caught.value.position == 376
+    with pytest.raises(PromptError, match='the first too many is "end"') as caught:
+        compile_prompt("word " * 75 + "end", clip.text_tower, nobody)
+    assert caught.value.position is None
+
+
+def test_a_prompt_without_tokens_is_refused(clip: Clip) -> None:
+    with pytest.raises(PromptError):
+        compile_prompt("&nbsp;", clip.text_tower, nobody)
+
+
+def test_explanation_places_every_token(clip: Clip) -> None:
+    prompt = "a (red dress:1.5)"
+    tokens = query_vector(prompt, clip, nobody)[1]
+    assert [(t.text, t.weight, prompt[t.start : t.end]) for t in tokens] == [
+        ("a", 1.0, "a "),
+        ("red", 1.5, "red dress"),
+        ("dress", 1.5, "red dress"),
+    ]
+
+
+def test_combine_is_the_normalised_weighted_sum() -> None:
+    x, y = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
+    assert combine([(1, x)], "p").tolist() == [1, 0]
+    assert combine([(3, x), (4, y)], "p").tolist() == pytest.approx([0.6, 0.8])
+    assert combine([(1, x), (-1, y)], "p").tolist() == pytest.approx([0.5**0.5, -(0.5**0.5)])
+    with pytest.raises(PromptError, match="cancel"):
+        combine([(1, x), (-1, x)], "p")
+
+
+@pytest.mark.parametrize(
+    ("term", "expected"),
+    [
+        ("a beach", (1.0, "a beach")),
+        ("2.0:a beach", (2.0, "a beach")),
+        (" +.5 : a beach", (0.5, "a beach")),
+        ("0:x", (0.0, "x")),
+        ("ratio 2:1", (1.0, "ratio 2:1")),
+        ("2:", (1.0, "2:")),
+        ("1e3:x", (1.0, "1e3:x")),
+    ],
+)
+def test_a_number_in_front_is_a_factor(term: str, expected: tuple[float, str]) -> None:
+    assert split_factor(term) == expected
+    with pytest.raises(PromptError, match="use --minus") as caught:
+        split_factor(" -1:y")
+    assert caught.value.position == 1
+
+
+def test_whole_queries_are_added_by_their_factors(clip: Clip) -> None:
+    dog = plain_query("a dog", clip, nobody)
+    assert dog.terms == ((1.0, "a dog"),)
+    assert summed(dog, (), (), clip, nobody) is dog
+    mixed = summed(dog, ["2:a cat"], ["grass", "0.5:a dog"], clip, nobody)
+    total = 0.5 * dog.vector + 2 * vector(clip, "a cat") - vector(clip, "grass")
+    assert np.allclose(mixed.vector, total / np.linalg.norm(total), atol=1e-6)
+    assert mixed.terms == ((1.0, "a dog"), (2.0, "a cat"), (-1.0, "grass"), (-0.5, "a dog"))
+    assert (mixed.prompt, mixed.tokens, mixed.w) == (dog.prompt, dog.tokens, None)
+    with pytest.raises(PromptError, match="cancel each other out"):
+        summed(dog, (), ["a dog"], clip, nobody)
