@@ -30,7 +30,7 @@ from gair_search.query.language import parse
 from gair_search.tokens.store import TokenStore
 
 if TYPE_CHECKING:
-    from gair_search.encoder.clip import Clip
+    from gair_search.encoder.clip import Encoder
     from gair_search.gair.algorithm import GairOptions
     from gair_search.gair.drawing import GairResult
     from gair_search.generation.generator import Generator
@@ -66,7 +66,7 @@ class Engine:
         self._device = device
         self._start_fraction = start_fraction
         self._generator_source = generator
-        self._clip: Clip | None = None
+        self._clip: Encoder | None = None
         self._generator: Generator | None = None
         self._checked = False
         self._lock = threading.Lock()
@@ -114,7 +114,7 @@ class Engine:
         return self.spec.name
 
     @property
-    def clip(self) -> "Clip":
+    def encoder(self) -> "Encoder":
         """The model. torch is imported when this is first asked for: what needs no vector stays quick.
 
         Raises:
@@ -122,9 +122,9 @@ class Engine:
         """
         with self._lock:
             if self._clip is None:
-                from gair_search.encoder.clip import Clip
+                from gair_search.encoder.clip import Encoder
 
-                self._clip = Clip(self.spec, self._device, self._start_fraction)
+                self._clip = Encoder(self.spec, self._device, self._start_fraction)
             return self._clip
 
     @property
@@ -139,13 +139,13 @@ class Engine:
         Raises:
             GeneratorError, ModelError: as `Generator.load`.
         """
-        clip = self.clip
+        encoder = self.encoder
         with self._lock:
             if self._generator is None:
                 from gair_search.generation.generator import Generator
 
                 source = self._generator_source
-                self._generator = Generator.load(clip, None if source is None else os.fspath(source))
+                self._generator = Generator.load(encoder, None if source is None else os.fspath(source))
             return self._generator
 
     def index(
@@ -161,12 +161,12 @@ class Engine:
         from gair_search.indexer.index import index_folders
 
         if self._device is not None:
-            _ = self.clip  # a device that isn't there is told before a gallery is made
+            _ = self.encoder  # a device that isn't there is told before a gallery is made
         paths = [Path(folder) for folder in folders]
         return index_folders(
             paths,
             self.spec,
-            lambda pixels: self.clip.encode_images(pixels),
+            lambda pixels: self.encoder.encode_images(pixels),
             self.gallery,
             prune=prune,
             options=options,
@@ -224,13 +224,13 @@ class Engine:
             name,
             images,
             parent,
-            self.clip,
+            self.encoder,
             lambda plain, concept: find_negatives(
                 negatives,
                 parent,
                 plain,
                 concept,
-                clip=self.clip,
+                encoder=self.encoder,
                 gallery=self.gallery,
                 generator=self.generator if negatives == "generated" else generator,
                 without=files,
@@ -278,7 +278,7 @@ class Engine:
         method, generator = self._learn_by(method)
         learned = lessons.learn_together(
             concepts,
-            self.clip,
+            self.encoder,
             settings=lessons.settings_for(self.spec, paper, changes),
             method=method,
             generator=generator,
@@ -317,14 +317,14 @@ class Engine:
 
         lookup = self.tokens.lookup(concept)
         if w is None:
-            query = plain_query(prompt, self.clip, lookup)
+            query = plain_query(prompt, self.encoder, lookup)
         else:
             from gair_search.gair.algorithm import GairOptions
             from gair_search.gair.selection import mixed_query
 
             options = GairOptions(w=w, attributes=tuple(attributes))
-            query = mixed_query(prompt, w, self.clip, lookup, options)
-        return summed(query, plus, minus, self.clip, lookup)
+            query = mixed_query(prompt, w, self.encoder, lookup, options)
+        return summed(query, plus, minus, self.encoder, lookup)
 
     def search(
         self,
@@ -397,10 +397,10 @@ class Engine:
         from gair_search.query.compiler import summed
 
         options, lookup = options or GairOptions(), self.tokens.lookup(concept)
-        subject = selection.Subject.of(prompt, self.clip, lookup, options)
-        visualizer = selection.visualizer_for(self.clip, self.generator, options, on_progress)
+        subject = selection.Subject.of(prompt, self.encoder, lookup, options)
+        visualizer = selection.visualizer_for(self.encoder, self.generator, options, on_progress)
         seen = selection.run(subject, visualizer, lookup, options)
-        return replace(seen, query=summed(seen.query, plus, minus, self.clip, lookup))
+        return replace(seen, query=summed(seen.query, plus, minus, self.encoder, lookup))
 
     def visualize(
         self,
@@ -424,7 +424,7 @@ class Engine:
             return self.gair(prompt, options, concept=concept, on_progress=on_progress)
         except ConceptError as error:
             reason = str(error)
-        visualizer = selection.visualizer_for(self.clip, self.generator, options, on_progress)
+        visualizer = selection.visualizer_for(self.encoder, self.generator, options, on_progress)
         return selection.drawn_as_it_is(prompt, reason, visualizer, self.tokens.lookup(concept), options)
 
     def rerank(
@@ -455,9 +455,9 @@ class Engine:
         given = list(hits)
         if isinstance(prompt, str):
             options, lookup = options or GairOptions(), self.tokens.lookup(concept)
-            subject = selection.Subject.of(prompt, self.clip, lookup, options)
-            visualizer = selection.visualizer_for(self.clip, self.generator, options)
-            context = visualizer.context(subject.mixture(self.clip, lookup), options)
+            subject = selection.Subject.of(prompt, self.encoder, lookup, options)
+            visualizer = selection.visualizer_for(self.encoder, self.generator, options)
+            context = visualizer.context(subject.mixture(self.encoder, lookup), options)
             both = subject.concept_features, context
         else:
             both = selection.both_features(prompt)
@@ -476,7 +476,7 @@ class Engine:
         self.check()
         path = Path(os.path.abspath(image))  # noqa: PTH100 - links are kept, as the indexer keeps them
         pixels = load_pixels(path, self.spec.preprocessing)  # told before torch is imported
-        features = self.clip.encode_images(np.stack([pixels]))[0]
+        features = self.encoder.encode_images(np.stack([pixels]))[0]
         hits = self.gallery.search(features, k + 1, conditions, min_score)
         others = [hit for hit in hits if os.path.realpath(hit.path) != os.path.realpath(path)][:k]
         return [Hit(rank, h.score, h.path, h.id, h.payload) for rank, h in enumerate(others, start=1)]
@@ -509,7 +509,7 @@ class Engine:
 
         return explain_folder(
             Path(folder),
-            self.clip,
+            self.encoder,
             prompts,
             templates=templates or (TEMPLATE,),
             preset=preset or PAPER,

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError
 from gair_search.images.decoding import SUFFIXES
 from gair_search.images.folders import ScannedFile, Skipped, scan
@@ -69,7 +69,7 @@ class ExplainReport:
 
 def explain_folder(
     folder: Path,
-    clip: Clip,
+    encoder: Encoder,
     prompts: Mapping[str, Sequence[str]] | None = None,
     *,
     templates: Sequence[str] = (TEMPLATE,),
@@ -84,7 +84,7 @@ def explain_folder(
 
     Args:
         folder: holds one folder of images a class; `_` and `-` in a folder's name are blanks of the class's.
-        clip: the model.
+        encoder: the model.
         prompts: plain texts by class, as the class or its folder is called; by default the templates.
         templates: texts with `{}` for the name of the class, for classes without prompts of their own.
         preset: how to learn.
@@ -100,9 +100,9 @@ def explain_folder(
     began = time.perf_counter()
     files, skipped = _files_by_class(folder)
     texts = _texts(files, prompts or {}, templates)
-    tower = clip.text_tower
+    tower = encoder.text_tower
     class_prompts(list(texts.values()), tower)  # a prompt that is too long is told before images are read
-    images, features, broken = _embed(files, clip, batch_size, workers, on_progress)
+    images, features, broken = _embed(files, encoder, batch_size, workers, on_progress)
     skipped += broken
     for name in [name for name in texts if name not in images]:
         skipped.append(Skipped(name, "none of its images can be read: the class is left out"))
@@ -122,7 +122,7 @@ def explain_folder(
         "start_block": tower.start_block,
     }
     plain, weights = (
-        read_out(log, encoded, tower, names, str(clip.embedder_id), facts)
+        read_out(log, encoded, tower, names, str(encoder.embedder_id), facts)
         for log in (torch.zeros_like(log_weights), log_weights)
     )
     before, after = (float((w.classify(features) == labels).mean()) for w in (plain, weights))
@@ -215,7 +215,7 @@ def _texts(
 
 def _embed(
     files: Mapping[str, Sequence[ScannedFile]],
-    clip: Clip,
+    encoder: Encoder,
     batch_size: int,
     workers: int | None,
     on_progress: OnProgress | None,
@@ -225,7 +225,11 @@ def _embed(
     if workers is None:
         workers = decoding_processes(len(flat))
     loaded = load_files(
-        [file for _, file in flat], clip.preprocessing, frozenset(), workers, ahead=2 * batch_size + workers
+        [file for _, file in flat],
+        encoder.preprocessing,
+        frozenset(),
+        workers,
+        ahead=2 * batch_size + workers,
     )
     paths: dict[str, list[str]] = {}
     features: list[NDArray[np.float32]] = []
@@ -239,7 +243,7 @@ def _embed(
                 paths.setdefault(name, []).append(result.file.path)
                 batch.append(result.pixels)
             if batch and (len(batch) == batch_size or done == len(flat)):
-                features.append(clip.encode_images(np.stack(batch)))
+                features.append(encoder.encode_images(np.stack(batch)))
                 batch = []
             if on_progress:
                 on_progress(done, len(flat))

@@ -70,7 +70,7 @@ OnProgress = Callable[[int, int], None]
 """Called with the files done and the files to do, after each file."""
 
 Encode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Pixels `[B, height, width, 3]` -> L2-normalised image features `[B, embed_dim]`: `Clip.encode_images`."""
+"""Pixels `[B, height, width, 3]` -> L2-normalised image features `[B, embed_dim]`: `Encoder.encode_images`."""
 
 
 def index_folders(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 from gair_search.encoder import models
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.gallery.base import Gallery
 
 # the same examples in every run, however slow the machine is
@@ -25,9 +25,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def clip() -> Clip:
+def encoder() -> Encoder:
     """The bundled model on the CPU."""
-    return Clip(models.resolve("gair-mini"), "cpu")
+    return Encoder(models.resolve("gair-mini"), "cpu")
 
 
 @pytest.fixture(params=["edge", "memory", "http"])

@@ -12,7 +12,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from training import parallel
 from training.corpus import SEED
@@ -70,7 +70,7 @@ def main() -> None:
     parallel.start()
     torch.manual_seed(SEED)
     images = parallel.held(args.work / "renders.npy", args.device)
-    distance = PerceptualDistance(Clip(resolve("gair-mini"), args.device.type))
+    distance = PerceptualDistance(Encoder(resolve("gair-mini"), args.device.type))
     vae = autoencoder().to(args.device, memory_format=torch.channels_last)
     loop = Loop(args.work / "vae.pt", vae, (8e-3, 2e-3), args.steps, decay=0.998)
     for step in loop:

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gair_search.benchmarks.fashion_world import caption, scene
-from gair_search.encoder.clip import Clip, TextTower
+from gair_search.encoder.clip import Encoder, TextTower
 from gair_search.encoder.models import resolve
 from training import parallel
 from training.corpus import SEED
@@ -47,7 +47,7 @@ def main() -> None:
     parser = parallel.parser(__doc__)
     parser.add_argument("--n", type=int, default=N_RENDERS, help="as many as there are renders")
     args = parser.parse_args()
-    tower = Clip(resolve("gair-mini"), args.device.type).text_tower
+    tower = Encoder(resolve("gair-mini"), args.device.type).text_tower
     unfinished = args.work / "conditioning.tmp.npy"
     write_conditioning(tower, args.n, unfinished, args.device)
     unfinished.rename(args.work / "conditioning.npy")

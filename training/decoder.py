@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import nn
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from training import parallel
 from training.autoencoder import BATCH, image_loss
@@ -31,7 +31,7 @@ def main() -> None:
     parallel.start()
     images = parallel.held(args.work / "renders.npy", args.device)
     latents = parallel.held(args.work / "latents.npy", args.device)
-    distance = PerceptualDistance(Clip(resolve("gair-mini"), args.device.type))
+    distance = PerceptualDistance(Encoder(resolve("gair-mini"), args.device.type))
     vae = AutoencoderKL.from_pretrained(args.work / "vae").to(args.device, memory_format=torch.channels_last)
     model = nn.Sequential(vae.post_quant_conv, vae.decoder).train()
     loop = Loop(args.work / "decoder.pt", model, (5e-3, 1e-3), args.steps, decay=0.998)

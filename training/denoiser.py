@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gair_search.benchmarks.fashion_world import full_caption, scene
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from training import parallel
 from training.autoencoder import LATENT_CHANNELS
@@ -130,7 +130,7 @@ def main() -> None:
     args = parser.parse_args()
     parallel.start()
     torch.manual_seed(SEED)
-    tower = Clip(resolve("gair-mini"), args.device.type).text_tower
+    tower = Encoder(resolve("gair-mini"), args.device.type).text_tower
     empty = conditioning(tower, [""])
     prompts = conditioning(tower, [full_caption(scene(i, "val")) for i in range(32)])
     data, vae = Data(args.work, empty), AutoencoderKL.from_pretrained(args.work / "vae").to(args.device)

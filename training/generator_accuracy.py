@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from gair_search.benchmarks.fashion_world import full_caption, render, scene
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from gair_search.generation.generator import Generator, Sampling
 from training.codes import scene_labels
@@ -62,8 +62,8 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=Sampling().guidance)
     parser.add_argument("--picture", type=Path)
     args = parser.parse_args()
-    clip = Clip(resolve(args.model), "cpu")
-    generator, tower = Generator.load(clip), clip.text_tower
+    encoder = Encoder(resolve(args.model), "cpu")
+    generator, tower = Generator.load(encoder), encoder.text_tower
     judge = Judge().eval()
     judge.load_state_dict(torch.load(args.judge, weights_only=True))
     scenes = [scene(i, "test") for i in range(args.n)]

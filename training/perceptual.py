@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 
 STAGES = ("trunk.blocks.0", "trunk.blocks.1", "trunk.blocks.2", "trunk.blocks.4")
 """1/2 to 1/16 of the image's size."""
@@ -21,15 +21,15 @@ class PerceptualDistance(nn.Module):
     """LPIPS (Zhang et al. 2018), unweighted, on a CLIP's own image tower, and the cosine of its image features.
 
     Args:
-        clip: with a tower of timm's.
+        encoder: with a tower of timm's.
     """
 
-    def __init__(self, clip: Clip) -> None:
+    def __init__(self, encoder: Encoder) -> None:
         super().__init__()
-        self.tower, self.size = clip.image_tower, clip.preprocessing.size
-        mean, std = clip.preprocessing.mean, clip.preprocessing.std
-        self.register_buffer("mean", torch.tensor(mean, device=clip.device).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std, device=clip.device).view(1, 3, 1, 1))
+        self.tower, self.size = encoder.image_tower, encoder.preprocessing.size
+        mean, std = encoder.preprocessing.mean, encoder.preprocessing.std
+        self.register_buffer("mean", torch.tensor(mean, device=encoder.device).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std, device=encoder.device).view(1, 3, 1, 1))
         self._seen: list[Tensor] = []
         for name in STAGES:
             self.tower.get_submodule(name).register_forward_hook(lambda _m, _i, out: self._seen.append(out))

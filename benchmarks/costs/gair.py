@@ -30,7 +30,7 @@ from gair_search.benchmarks.fashion_world import (
 )
 from gair_search.benchmarks.harness.cells import Table
 from gair_search.benchmarks.harness.timing import Part, Task, shown
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError
 from gair_search.gair.algorithm import (
     COARSE,
@@ -87,20 +87,20 @@ class Found:
         return replace(self, scores={w: score for w, score in self.scores.items() if w >= min(tried)})
 
 
-def stand_in(number: int, seed: int, clip: Clip) -> CustomToken:
+def stand_in(number: int, seed: int, encoder: Encoder) -> CustomToken:
     """A token for an instance of the fashion world: its words' embeddings with noise, and its views' features."""
     item = instance(seed * 100_000 + number, "test")
     views = [scene(2_000_000 + VIEWS * number + i, "test", item=item) for i in range(VIEWS)]
-    pixels = np.stack([clip.preprocessing.pixels(render(view, SIDE)) for view in views])
-    tower = clip.text_tower
+    pixels = np.stack([encoder.preprocessing.pixels(render(view, SIDE)) for view in views])
+    tower = encoder.text_tower
     words = torch.tensor(tower.token_ids(f"{item.color} {item.pattern}"))
-    rows = aligned(tower.token_embeddings(words.to(clip.device)), N_VECTORS).cpu().numpy()
+    rows = aligned(tower.token_embeddings(words.to(encoder.device)), N_VECTORS).cpu().numpy()
     noise = np.random.default_rng((seed, number)).normal(size=rows.shape) * 0.3 * rows.std()
-    features = clip.encode_images(pixels).mean(axis=0)
+    features = encoder.encode_images(pixels).mean(axis=0)
     said = {facts.ATTRIBUTES: ATTRIBUTES, facts.CONCEPT_FEATURES: facts.pack(features)}
     name = f"stand-in-{number}"
     vectors = (rows + noise).astype(np.float32)
-    return CustomToken(name, vectors, tower.table_hash, str(clip.embedder_id), item.kind, said)
+    return CustomToken(name, vectors, tower.table_hash, str(encoder.embedder_id), item.kind, said)
 
 
 def prompts(tokens: Sequence[CustomToken], n: int) -> list[tuple[str, CustomToken]]:
@@ -167,12 +167,17 @@ class Search(Part):
     baselines: ClassVar[Mapping[str, str]] = {name: LOOP for name in WAYS if name != LOOP}
 
     def __init__(
-        self, clip: Clip, generator: Generator, queries: int, concepts: Sequence[str], sampling: Sampling
+        self,
+        encoder: Encoder,
+        generator: Generator,
+        queries: int,
+        concepts: Sequence[str],
+        sampling: Sampling,
     ) -> None:
         """Put it together.
 
         Args:
-            clip: a model.
+            encoder: a model.
             generator: what draws.
             queries: how many, a seed.
             concepts: names of stored tokens; stand-ins where empty.
@@ -183,16 +188,16 @@ class Search(Part):
             GeneratorError: a value of `sampling` is out of its range.
         """
         super().__init__(queries)
-        self.clip, self.generator = clip, generator
+        self.encoder, self.generator = encoder, generator
         self.sampling = generator.settled(sampling)
         self.tokens = [TokenStore().get(name) for name in concepts]
         self.found: dict[str, dict[tuple[int, int], Found]] = {name: {} for name in WAYS}
         _ = [self._told(*one) for one in prompts(self.tokens, len(self.tokens))]  # errors at once
 
     def tasks(self, seed: int, folder: Path) -> dict[str, Task]:
-        tokens = self.tokens or [stand_in(i, seed, self.clip) for i in range(self.rounds)]
+        tokens = self.tokens or [stand_in(i, seed, self.encoder) for i in range(self.rounds)]
         asked = [self._told(*one) for one in prompts(tokens, self.rounds)]
-        visualizer = Visualizer(self.clip, self.generator)
+        visualizer = Visualizer(self.encoder, self.generator)
         options = GairOptions(seeds=(seed,), sampling=self.sampling, cache=False)
 
         def search(name: str, number: int) -> None:
@@ -245,7 +250,7 @@ class Search(Part):
         features = facts.concept_features(token)
         if features is None:
             raise ConceptError(f"the file of <{token.name}> holds no features of its concept images")
-        return mixture(prompt, self.clip, partial(_always, token), facts.attributes(token)), features
+        return mixture(prompt, self.encoder, partial(_always, token), facts.attributes(token)), features
 
     def _way(self, name: str) -> dict[str, float]:
         """Means over the searches, beside the loop on the same ones."""

@@ -27,7 +27,7 @@ from gair_search.benchmarks.fashion_world import instance, render, scene
 from gair_search.benchmarks.harness.cells import Table
 from gair_search.benchmarks.harness.measures import summary
 from gair_search.benchmarks.harness.timing import Part, Task, shown
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import ModelSpec
 from gair_search.errors import ConceptError, GeneratorError
 from gair_search.generation.export import assemble, pipeline_folder
@@ -113,7 +113,7 @@ class DiffusersLoop:
         files: Sequence[Path],
         parent: str,
         settings: Settings,
-        clip: Clip,
+        encoder: Encoder,
         size: tuple[int, int],
         seed: int,
     ) -> None:
@@ -124,7 +124,7 @@ class DiffusersLoop:
             files: the photos.
             parent: what they show.
             settings: of ours; vectors, batch size and learning rate are taken from them.
-            clip: tells device and precision.
+            encoder: tells device and precision.
             size: (height, width) of the generator's images in pixels.
             seed: of draws.
 
@@ -137,14 +137,14 @@ class DiffusersLoop:
             pipe = StableDiffusionPipeline.from_pretrained(source, safety_checker=None, local_files_only=True)
         except (OSError, ValueError) as error:
             raise GeneratorError(f"diffusers can't load {source}: {error}") from error
-        self.unet = pipe.unet.requires_grad_(False).to(clip.device, clip.dtype)
-        self.vae = pipe.vae.requires_grad_(False).to(clip.device, clip.dtype)
+        self.unet = pipe.unet.requires_grad_(False).to(encoder.device, encoder.dtype)
+        self.vae = pipe.vae.requires_grad_(False).to(encoder.device, encoder.dtype)
         self.scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
         names = ["<concept>", *(f"<concept>_{i}" for i in range(1, settings.n_vectors))]
         if pipe.tokenizer.add_tokens(names) != len(names):
             raise GeneratorError(f"the tokenizer in {source} knows {names[0]} already")
         pipe.text_encoder.resize_token_embeddings(len(pipe.tokenizer))
-        self.text_encoder = pipe.text_encoder.requires_grad_(False).to(clip.device).train()
+        self.text_encoder = pipe.text_encoder.requires_grad_(False).to(encoder.device).train()
         self.table: nn.Parameter = pipe.text_encoder.get_input_embeddings().weight
         self.rows: list[int] = pipe.tokenizer.convert_tokens_to_ids(names)
         (first, *_) = pipe.tokenizer.encode(parent, add_special_tokens=False)
@@ -203,7 +203,7 @@ class Learning(Part):
 
     def __init__(
         self,
-        clip: Clip,
+        encoder: Encoder,
         generator: Generator,
         pipeline: str | Path,
         rounds: int,
@@ -214,7 +214,7 @@ class Learning(Part):
         """Put it together.
 
         Args:
-            clip: a model.
+            encoder: a model.
             generator: what ours learns with.
             pipeline: the same for diffusers, from `whole_pipeline`.
             rounds: timings of each.
@@ -226,23 +226,23 @@ class Learning(Part):
             ConceptError: no photo can be read; no parent.
         """
         super().__init__(rounds)
-        self.clip, self.generator, self.pipeline, self.parent = clip, generator, pipeline, parent
-        self.settings = settings_of(clip.spec, steps)
+        self.encoder, self.generator, self.pipeline, self.parent = encoder, generator, pipeline, parent
+        self.settings = settings_of(encoder.spec, steps)
         self.files = readable(photos) if photos else []
         self.prepared: list[float] = []
-        if not clip.text_tower.token_ids(parent):
+        if not encoder.text_tower.token_ids(parent):
             raise ConceptError(f'parent "{parent}": say what the photos show, as --parent dress')
 
     def tasks(self, seed: int, folder: Path) -> dict[str, Task]:
         self.files = self.files or draw_photos(folder)
-        clip, settings = self.clip, self.settings
+        encoder, settings = self.encoder, self.settings
         began = time.perf_counter()
-        problem = frozen(clip, self.generator, self.files, self.parent, settings)
+        problem = frozen(encoder, self.generator, self.files, self.parent, settings)
         self.prepared.append(time.perf_counter() - began)
         size = self.generator.size
-        theirs = DiffusersLoop(self.pipeline, self.files, self.parent, settings, clip, size, seed)
+        theirs = DiffusersLoop(self.pipeline, self.files, self.parent, settings, encoder, size, seed)
         return {
-            OURS: lambda _: learn_vectors(problem, clip.text_tower, settings, seed),
+            OURS: lambda _: learn_vectors(problem, encoder.text_tower, settings, seed),
             THEIRS: lambda _: [theirs.step() for _ in range(settings.steps)],
         }
 
@@ -287,28 +287,28 @@ def settings_of(spec: ModelSpec, steps: int) -> Settings:
 
 
 def frozen(
-    clip: Clip, generator: Generator, files: Sequence[Path], parent: str, settings: Settings
+    encoder: Encoder, generator: Generator, files: Sequence[Path], parent: str, settings: Settings
 ) -> Problem:
     """All that ours computes before the first step."""
     images, _ = photos.load_images(files)
-    words = attributes.nearest(clip.text_tower, parent, settings.n_attributes)
+    words = attributes.nearest(encoder.text_tower, parent, settings.n_attributes)
     # no loss looks at the negatives here: the concept's own features stand in for them
     return lessons.prepare(
-        images, parent, clip, lambda _, concept: concept, settings, words, generator, seed=0
+        images, parent, encoder, lambda _, concept: concept, settings, words, generator, seed=0
     )
 
 
-def whole_pipeline(clip: Clip, source: str | None, folder: Path) -> str | Path:
+def whole_pipeline(encoder: Encoder, source: str | None, folder: Path) -> str | Path:
     """What diffusers loads a generator from, as `Generator.load` takes its source.
 
     Parts without a text encoder are joined with the model's own in `folder`. Raises ModelError where they can't be.
     """
     if source is None:
-        return pipeline_folder(clip.spec)
+        return pipeline_folder(encoder.spec)
     parts = Path(source).expanduser()
     if not parts.is_dir():
         return source
-    return parts if (parts / "text_encoder").is_dir() else assemble(parts, clip.text_tower, folder)
+    return parts if (parts / "text_encoder").is_dir() else assemble(parts, encoder.text_tower, folder)
 
 
 def readable(paths: Sequence[Path]) -> list[Path]:

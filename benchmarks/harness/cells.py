@@ -19,7 +19,7 @@ from gair_search.benchmarks.harness.trec import (
     write_qrels,
     write_run,
 )
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError
 from gair_search.paths import home, write_atomically
 
@@ -62,20 +62,20 @@ class Work:
         return path
 
     def features(
-        self, clip: Clip, pictures: Sequence[Picture], on_progress: Callable[[int], None] | None = None
+        self, encoder: Encoder, pictures: Sequence[Picture], on_progress: Callable[[int], None] | None = None
     ) -> NDArray[np.float32]:
         """Image features `[N, embed_dim]` of pictures, kept by model and `contents`.
 
         Args:
-            clip: the model.
+            encoder: the model.
             pictures: at least one.
             on_progress: called with how many more are done.
 
         Raises:
             ImageError: a picture can't be read.
         """
-        side = max(clip.preprocessing.size)
-        key = digest([clip.embedder_id.to_metadata(), *contents(pictures, side)])
+        side = max(encoder.preprocessing.size)
+        key = digest([encoder.embedder_id.to_metadata(), *contents(pictures, side)])
         path = self._features / f"{key}.npy"
         if path.is_file():
             if on_progress:
@@ -84,8 +84,8 @@ class Work:
             return kept
         rows = []
         for i in range(0, len(pictures), BATCH):
-            batch = [clip.preprocessing.pixels(picture.image(side)) for picture in pictures[i : i + BATCH]]
-            rows.append(clip.encode_images(np.stack(batch)))
+            batch = [encoder.preprocessing.pixels(picture.image(side)) for picture in pictures[i : i + BATCH]]
+            rows.append(encoder.encode_images(np.stack(batch)))
             if on_progress:
                 on_progress(len(batch))
         features = np.concatenate(rows)

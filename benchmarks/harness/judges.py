@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 from gair_search.benchmarks.datasets.base import Picture
 from gair_search.benchmarks.harness.cells import Work
 from gair_search.benchmarks.methods.concepts import Features, normalised, plain
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError
 
 Scores = NDArray[np.float64]
@@ -42,13 +42,13 @@ class EncoderJudge:
     """The paper's: image features against those of each object's concept images and those of each context's text.
 
     Attributes:
-        clip: any model of images and texts.
+        encoder: any model of images and texts.
         work: keeps the features.
         objects: concept images, a group an object.
         contexts: the texts, as 'on a beach'.
     """
 
-    clip: Clip
+    encoder: Encoder
     work: Work
     objects: Sequence[Sequence[Picture]]
     contexts: Sequence[str]
@@ -56,22 +56,22 @@ class EncoderJudge:
     @property
     def name(self) -> str:
         """The model's."""
-        return self.clip.spec.name
+        return self.encoder.spec.name
 
     def scores(self, pictures: Sequence[Picture]) -> tuple[Scores, Scores]:
         """Cosines to an object's mean concept image, and to a context's text features."""
-        features = self.work.features(self.clip, pictures).astype(np.float64)
+        features = self.work.features(self.encoder, pictures).astype(np.float64)
         return features @ self._means.T, features @ self._texts.T
 
     @cached_property
     def _means(self) -> Features:
-        rows = self.work.features(self.clip, [picture for own in self.objects for picture in own])
+        rows = self.work.features(self.encoder, [picture for own in self.objects for picture in own])
         ends = np.cumsum([len(own) for own in self.objects])[:-1]
         return normalised(np.stack([own.mean(0) for own in np.split(rows, ends)]))
 
     @cached_property
     def _texts(self) -> Features:
-        return plain(self.clip, self.contexts)
+        return plain(self.encoder, self.contexts)
 
 
 class PixelJudge:

@@ -22,7 +22,7 @@ from gair_search.benchmarks.methods.concepts import (
 )
 from gair_search.benchmarks.tables import retrieval
 from gair_search.benchmarks.tables.retrieval import NEEDS_GENERATOR, Kept, own_generator
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
 from gair_search.learning.joint import Settings as Learning
 from gair_search.learning.lessons import settings_for
@@ -90,9 +90,9 @@ class Settings:
         """Whether negative images are drawn."""
         return (self.negatives or ("drawn" if self.dataset == "textual-inversion" else "pool")) == "drawn"
 
-    def learning(self, clip: Clip) -> Learning:
+    def learning(self, encoder: Encoder) -> Learning:
         """The settings of learning a token."""
-        own = settings_for(clip.spec)
+        own = settings_for(encoder.spec)
         return own if self.steps is None else replace(own, steps=self.steps)
 
     def trials(self, seed: int) -> list[Trial]:
@@ -112,7 +112,7 @@ class Settings:
             raise DatasetError(NO_CLASSES)
         return folder_trials(self.data, self.classes, self.parents, shots, seed, per_class)
 
-    def to_json(self, clip: Clip) -> dict[str, Any]:
+    def to_json(self, encoder: Encoder) -> dict[str, Any]:
         """All that results depend on, save the generator."""
         return asdict(self) | {
             "data": str(self.data.absolute()) if self.data else None,
@@ -125,20 +125,20 @@ class Settings:
             "negatives": "drawn" if self.drawn_negatives else "pool",
             "per_class": self.per_class or PER_CLASS[self.dataset],
             "world": dict(self.world),
-            "model": clip.spec.name,
-            "learning": asdict(self.learning(clip)),
+            "model": encoder.spec.name,
+            "learning": asdict(self.learning(encoder)),
         }
 
-    def token_key(self, clip: Clip) -> dict[str, Any]:
+    def token_key(self, encoder: Encoder) -> dict[str, Any]:
         """All that a token depends on. Where `gair bench retrieval` learns the same, it is the same key."""
         if self.dataset == "fashion":
-            key = self._lessons.to_json(clip, self.learning(clip))
+            key = self._lessons.to_json(encoder, self.learning(encoder))
             return key | ({"negatives": "drawn"} if self.drawn_negatives else {})
         apart = {"seeds", "limit", "methods"}
         if self.drawn_negatives:  # then nobody asks what else there is
             apart |= {"classes", "per_class"}
         own = {one.name for one in fields(Settings)} | {"model", "learning"}
-        return {name: value for name, value in self.to_json(clip).items() if name in own - apart}
+        return {name: value for name, value in self.to_json(encoder).items() if name in own - apart}
 
     @property
     def _lessons(self) -> retrieval.Settings:
@@ -160,12 +160,12 @@ class Lessons:
     """
 
     def __init__(
-        self, clip: Clip, settings: Settings, work: Path | None, draws: bool = False, asks: bool = False
+        self, encoder: Encoder, settings: Settings, work: Path | None, draws: bool = False, asks: bool = False
     ) -> None:
         """Load the generator where it is asked for.
 
         Args:
-            clip, settings: of the run.
+            encoder, settings: of the run.
             work: where tokens are kept; `GAIR_HOME/bench` unless given.
             draws: whether a generator is needed whatever is learned.
             asks: whether tokens that are no method's ask for one.
@@ -174,19 +174,19 @@ class Lessons:
             ModelError: the tower takes plain prompts only. GairError: an unknown method; a generator is
                 needed, and there is none.
         """
-        _ = clip.text_tower
-        self.clip, self.settings, self.learning = clip, settings, settings.learning(clip)
+        _ = encoder.text_tower
+        self.encoder, self.settings, self.learning = encoder, settings, settings.learning(encoder)
         needed = draws or settings.drawn_negatives
         asked = needed or asks or NEEDS_GENERATOR & set(settings.rows)
-        self.generator, self.why = own_generator(clip) if asked else (None, "")
+        self.generator, self.why = own_generator(encoder) if asked else (None, "")
         if needed and self.generator is None:
             raise GairError(f"images are to be drawn, and that takes a generator: {self.why}")
         lacking = [name for name in settings.rows if name in NEEDS_GENERATOR and self.generator is None]
         self.skipped = dict.fromkeys(lacking, self.why)
         self.rows = tuple(name for name in settings.rows if name not in lacking)
         identity = self.generator.identity if self.generator else None
-        key = settings.token_key(clip) | ({"drawn by": identity} if settings.drawn_negatives else {})
-        self.kept = Kept(clip, key | {"generator": identity}, work)
+        key = settings.token_key(encoder) | ({"drawn by": identity} if settings.drawn_negatives else {})
+        self.kept = Kept(encoder, key | {"generator": identity}, work)
         self._drawn: dict[str, Features] = {}
 
     def study(self, trial: Trial, seed: int) -> Study:
@@ -195,9 +195,9 @@ class Lessons:
         others = (
             self._drawn_negatives(concept.parent) if self.settings.drawn_negatives else self._of_pool(trial)
         )
-        images = self.kept.work.features(self.clip, concept.images)
+        images = self.kept.work.features(self.encoder, concept.images)
         words = self.settings.attributes
-        return Study(self.clip, concept, (), images, others, self.learning, words, seed, self.generator)
+        return Study(self.encoder, concept, (), images, others, self.learning, words, seed, self.generator)
 
     def vectors(self, study: Study, name: str, learning: Learning | None = None) -> tuple[Tensor, float]:
         """A method's token `[n_vectors, text_width]`, and the seconds that it took; no vectors for the text alone.
@@ -208,19 +208,21 @@ class Lessons:
             if learning == replace(self.learning, projection=projection).by(method):
                 name, learning = row, None
         if name == TEXT_ONLY:
-            return torch.empty(0, self.clip.text_tower.width, device=self.clip.device), 0.0
+            return torch.empty(0, self.encoder.text_tower.width, device=self.encoder.device), 0.0
         cell = self.kept.token(study, name, learning)
-        return torch.from_numpy(retrieval.vectors_of(study, cell)).to(self.clip.device), cell["seconds"]
+        return torch.from_numpy(retrieval.vectors_of(study, cell)).to(self.encoder.device), cell["seconds"]
 
     def image_key(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """All that a token's images depend on: what the token does, and `facts` of the drawing."""
         apart = ("seeds", "limit", "methods", "gair")
-        key = {name: value for name, value in self.settings.token_key(self.clip).items() if name not in apart}
-        return key | {"embedder": self.clip.embedder_id.to_metadata()} | dict(facts)
+        key = {
+            name: value for name, value in self.settings.token_key(self.encoder).items() if name not in apart
+        }
+        return key | {"embedder": self.encoder.embedder_id.to_metadata()} | dict(facts)
 
     def _of_pool(self, trial: Trial) -> Features:
         own = {picture.id for picture in trial.concept.images}
-        rows = self.kept.work.features(self.clip, trial.pool)
+        rows = self.kept.work.features(self.encoder, trial.pool)
         return rows[[picture.id not in own for picture in trial.pool]]
 
     def _drawn_negatives(self, parent: str) -> Features:
@@ -230,9 +232,9 @@ class Lessons:
             assert generator is not None
 
             def draw() -> str:
-                images = parent_images(parent, self.clip, generator, N_NEGATIVES)
-                return facts.pack(from_pixels(images, self.clip).ravel())
+                images = parent_images(parent, self.encoder, generator, N_NEGATIVES)
+                return facts.pack(from_pixels(images, self.encoder).ravel())
 
             packed = self.kept.drawn.cell(f"negatives/{parent}", draw)
-            self._drawn[parent] = facts.unpack(packed).reshape(-1, self.clip.spec.embed_dim)
+            self._drawn[parent] = facts.unpack(packed).reshape(-1, self.encoder.spec.embed_dim)
         return self._drawn[parent]

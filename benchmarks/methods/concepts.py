@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gair_search.benchmarks.datasets.base import SUBJECT, Concept, Query
 from gair_search.benchmarks.methods import polar
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.gair.algorithm import GairOptions, Mixture, mixture
 from gair_search.gair.drawing import Visualizer, best
 from gair_search.learning import attributes, negatives
@@ -53,7 +53,7 @@ class Study:
     """A concept, its queries, and what its methods share; the dear parts are computed once, when asked for.
 
     Attributes:
-        clip: the model.
+        encoder: the model.
         concept: what to learn.
         queries: what is asked of it.
         images: features of the concept images, `[n, embed_dim]`.
@@ -64,7 +64,7 @@ class Study:
         generator: for the diffusion loss and for GAIR.
     """
 
-    clip: Clip
+    encoder: Encoder
     concept: Concept
     queries: tuple[Query, ...]
     images: Features
@@ -85,7 +85,7 @@ class Study:
     def attributes(self) -> list[str]:
         """The attributes."""
         return list(self.words) or attributes.nearest(
-            self.clip.text_tower, self.concept.parent, self.settings.n_attributes
+            self.encoder.text_tower, self.concept.parent, self.settings.n_attributes
         )
 
     @cached_property
@@ -99,7 +99,7 @@ class Study:
         settings = replace(self.settings, projection=True)
         parent, words = self.concept.parent, self.attributes
         problem = prepare(
-            images, parent, self.clip, self.negatives, settings, words, self.generator, self.seed
+            images, parent, self.encoder, self.negatives, settings, words, self.generator, self.seed
         )
         return replace(problem, captions=self.captions)
 
@@ -110,7 +110,7 @@ class Study:
         The paper learns from the benchmark's captions and does not say in which loss; here it is the diffusion
         loss, whose paraphrases they join.
         """
-        tower, parent = self.clip.text_tower, self.concept.parent
+        tower, parent = self.encoder.text_tower, self.concept.parent
         told = [
             (self.concept.captions[picture.id].replace(SUBJECT, "{}"), number)
             for number, picture in enumerate(self.concept.images)
@@ -131,12 +131,12 @@ class Study:
 
     def texts(self) -> Features:
         """Text features of the queries with the parent for the concept, `[Q, embed_dim]`."""
-        return plain(self.clip, [query.text(self.concept.parent) for query in self.queries])
+        return plain(self.encoder, [query.text(self.concept.parent) for query in self.queries])
 
 
-def plain(clip: Clip, texts: Sequence[str]) -> Features:
+def plain(encoder: Encoder, texts: Sequence[str]) -> Features:
     """Text features `[len(texts), embed_dim]` of plain texts."""
-    return np.concatenate([clip.encode_plain(text).cpu().numpy() for text in texts])
+    return np.concatenate([encoder.encode_plain(text).cpu().numpy() for text in texts])
 
 
 def normalised(rows: NDArray[np.floating]) -> Features:
@@ -185,7 +185,7 @@ PLAIN: dict[str, Callable[[Study], Features]] = {
     "ideal words": lambda study: ideal_words(
         study.texts(),
         study.images,
-        plain(study.clip, [text.format(study.concept.parent) for text in PARAPHRASES]),
+        plain(study.encoder, [text.format(study.concept.parent) for text in PARAPHRASES]),
     ),
 }
 """Methods that learn nothing."""
@@ -217,7 +217,7 @@ def learned_by(study: Study, name: str) -> Learned:
 def learned_with(study: Study, settings: Settings) -> Learned:
     """Learn a token by settings of one's own, from the study's problem. Raises as `learned_by`."""
     problem = study.problem if settings.projection else replace(study.problem, subspace=None)
-    learned = learn_vectors(problem, study.clip.text_tower, settings, study.seed)
+    learned = learn_vectors(problem, study.encoder.text_tower, settings, study.seed)
     if learned.stopped:
         raise KeyboardInterrupt
     return learned
@@ -231,10 +231,10 @@ def palavra(study: Study) -> Tensor:
     (`use_base_code`), and no map is applied. Adam then lowers `palavra_loss` of 'a photo of a *' against 'a photo
     of a c', with their rate, temperature and number of steps.
     """
-    tower, parent = study.clip.text_tower, study.concept.parent
+    tower, parent = study.encoder.text_tower, study.concept.parent
     slot = Slot.of(tower, "a photo of a", "")
     word = attributes.average_embeddings(tower, [parent.split()[-1]])
-    (coarse,) = study.clip.encode_plain(f"a photo of a {parent}").clone()
+    (coarse,) = study.encoder.encode_plain(f"a photo of a {parent}").clone()
     image = torch.from_numpy(normalised(study.images.mean(0))).to(coarse)
     vector = word.clone().requires_grad_(True)
     optim = torch.optim.Adam([vector], lr=PALAVRA_RATE)
@@ -263,16 +263,16 @@ def learned_update(study: Study) -> Tensor:
     draws = np.random.default_rng(study.seed)
     drawn = np.resize(draws.permutation(len(PARAPHRASES)), len(study.images))
     texts = [PARAPHRASES[i].format(f"{polar.IDENTIFIER} {study.concept.parent}") for i in drawn]
-    settings = polar.settings_for(study.clip.spec)
+    settings = polar.settings_for(study.encoder.spec)
     return polar.learn_update(
-        study.clip.text_tower, texts, torch.from_numpy(study.images), settings, study.seed
+        study.encoder.text_tower, texts, torch.from_numpy(study.images), settings, study.seed
     )
 
 
 def asked_with_update(study: Study, factors: Features) -> Features:
     """Text features of the queries with POLAR's update, its identifier before the parent."""
     texts = [query.text(f"{polar.IDENTIFIER} {study.concept.parent}") for query in study.queries]
-    found = polar.updated_features(study.clip.text_tower, texts, torch.from_numpy(factors))
+    found = polar.updated_features(study.encoder.text_tower, texts, torch.from_numpy(factors))
     features: Features = found.cpu().numpy()
     return features
 
@@ -287,8 +287,8 @@ def asked_with(study: Study, vectors: Features, with_parent: bool = True) -> Fea
     """Text features of the queries with a token `[n_vectors, text_width]`, before the parent or in its place."""
     parent = study.concept.parent if with_parent else ""
     prompts = [prompt_of(query, parent) for query in study.queries]
-    token = _token(study.clip, vectors)
-    return np.stack([query_vector(prompt, study.clip, lambda _: token)[0] for prompt in prompts])
+    token = _token(study.encoder, vectors)
+    return np.stack([query_vector(prompt, study.encoder, lambda _: token)[0] for prompt in prompts])
 
 
 def with_gair(study: Study, vectors: Features, options: GairOptions) -> list[tuple[float, Features]]:
@@ -298,7 +298,7 @@ def with_gair(study: Study, vectors: Features, options: GairOptions) -> list[tup
         GeneratorError: all that is drawn is blank.
     """
     assert study.generator is not None
-    visualizer, mean = Visualizer(study.clip, study.generator), study.images.mean(0)
+    visualizer, mean = Visualizer(study.encoder, study.generator), study.images.mean(0)
     found = []
     for query in study.queries:
         told = mixed(study, query, vectors)
@@ -309,9 +309,9 @@ def with_gair(study: Study, vectors: Features, options: GairOptions) -> list[tup
 
 def mixed(study: Study, query: Query, vectors: Features) -> Mixture:
     """A query with a token `[n_vectors, text_width]`, and with the attributes in its place."""
-    token, prompt = _token(study.clip, vectors), prompt_of(query, study.concept.parent)
-    return mixture(prompt, study.clip, lambda _: token, study.attributes)
+    token, prompt = _token(study.encoder, vectors), prompt_of(query, study.concept.parent)
+    return mixture(prompt, study.encoder, lambda _: token, study.attributes)
 
 
-def _token(clip: Clip, vectors: Features) -> CustomToken:
-    return CustomToken(_NAME, vectors, clip.text_tower.table_hash)
+def _token(encoder: Encoder, vectors: Features) -> CustomToken:
+    return CustomToken(_NAME, vectors, encoder.text_tower.table_hash)

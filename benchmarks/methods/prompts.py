@@ -8,47 +8,47 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError
 from gair_search.query.compiler import CompiledPrompt, compile_prompt
 from gair_search.tokens.custom_token import CustomToken
 
-Method = Callable[[Clip, Sequence[CompiledPrompt]], NDArray[np.float32]]
+Method = Callable[[Encoder, Sequence[CompiledPrompt]], NDArray[np.float32]]
 """Prompts of equal length -> text features `[B, embed_dim]`, L2-normalised."""
 
 
-def compiled(clip: Clip, prompts: Sequence[str]) -> list[CompiledPrompt]:
+def compiled(encoder: Encoder, prompts: Sequence[str]) -> list[CompiledPrompt]:
     """Prompts without custom tokens, as the text tower takes them."""
-    return [compile_prompt(prompt, clip.text_tower, no_concept) for prompt in prompts]
+    return [compile_prompt(prompt, encoder.text_tower, no_concept) for prompt in prompts]
 
 
-def stori(clip: Clip, prompts: Sequence[CompiledPrompt]) -> NDArray[np.float32]:
+def stori(encoder: Encoder, prompts: Sequence[CompiledPrompt]) -> NDArray[np.float32]:
     """SToRI: token weights as factors on attention (Kim et al. 2024, equation 4)."""
     embeddings, end, weights = _batch(prompts)
-    return clip.encode_text(embeddings, end, weights).features.cpu().numpy()
+    return encoder.encode_text(embeddings, end, weights).features.cpu().numpy()
 
 
-def modified_prompt_weighting(clip: Clip, prompts: Sequence[CompiledPrompt]) -> NDArray[np.float32]:
+def modified_prompt_weighting(encoder: Encoder, prompts: Sequence[CompiledPrompt]) -> NDArray[np.float32]:
     """Stable Diffusion's prompt weighting, moved to where a single vector can feel it (Kim et al. 2024, C.1).
 
     Before the block from which SToRI would reweight, a token's state x becomes e + w (x - e), where e is the
     state at its place in the empty prompt: start token, then end tokens, as Stable Diffusion 1.x pads.
     """
     embeddings, end, weights = _batch(prompts)
-    tower = clip.text_tower
+    tower = encoder.text_tower
     block = tower.tower.transformer.resblocks[tower.start_block]
     start, stop = tower.tokenizer.sot_token_id, tower.tokenizer.eot_token_id
     ids = torch.tensor([[start] + [stop] * (embeddings.shape[1] - 1)], device=embeddings.device)
     seen: list[Tensor] = []
     with block.register_forward_pre_hook(lambda _, args: seen.append(args[0])):
-        clip.encode_text(tower.token_embeddings(ids), torch.ones(1, dtype=torch.long, device=ids.device))
+        encoder.encode_text(tower.token_embeddings(ids), torch.ones(1, dtype=torch.long, device=ids.device))
     empty = seen[0]
 
     def weigh(_: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (empty + weights.unsqueeze(-1).to(empty) * (args[0] - empty), *args[1:])
 
     with block.register_forward_pre_hook(weigh):
-        return clip.encode_text(embeddings, end).features.cpu().numpy()
+        return encoder.encode_text(embeddings, end).features.cpu().numpy()
 
 
 WEIGHTINGS: dict[str, Method] = {

@@ -35,7 +35,7 @@ from gair_search.benchmarks.fashion_world import (
     render,
     scene,
 )
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 
 N_SCENES, N_INSTANCES = 1_000, 500
@@ -64,16 +64,16 @@ def two_views(seed: int, n: int) -> list[Scene]:
     return views
 
 
-def image_features(clip: Clip, images: Sequence[Image.Image]) -> NDArray[np.float32]:
+def image_features(encoder: Encoder, images: Sequence[Image.Image]) -> NDArray[np.float32]:
     """`[N, embed_dim]`, normalised."""
     batches = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
-    pixels = (np.stack([clip.preprocessing.pixels(image) for image in batch]) for batch in batches)
-    return np.concatenate([clip.encode_images(batch) for batch in pixels])
+    pixels = (np.stack([encoder.preprocessing.pixels(image) for image in batch]) for batch in batches)
+    return np.concatenate([encoder.encode_images(batch) for batch in pixels])
 
 
-def text_features(clip: Clip, texts: Sequence[str]) -> NDArray[np.float32]:
+def text_features(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
     """`[N, embed_dim]`, normalised."""
-    return np.concatenate([clip.encode_plain(text).cpu().numpy() for text in texts])
+    return np.concatenate([encoder.encode_plain(text).cpu().numpy() for text in texts])
 
 
 def prompts() -> dict[str, dict[str, str]]:
@@ -88,20 +88,20 @@ def prompts() -> dict[str, dict[str, str]]:
     }
 
 
-def zero_shot(clip: Clip, images: NDArray[np.float32], scenes: Sequence[Scene]) -> dict[str, float]:
+def zero_shot(encoder: Encoder, images: NDArray[np.float32], scenes: Sequence[Scene]) -> dict[str, float]:
     """Attribute -> accuracy of the nearest prompt; images `[N, embed_dim]`."""
     accuracy = {}
     for attribute, by_value in prompts().items():
         shown = [s.background if attribute == "background" else getattr(s.item, attribute) for s in scenes]
-        nearest = (images @ text_features(clip, list(by_value.values())).T).argmax(1)
+        nearest = (images @ text_features(encoder, list(by_value.values())).T).argmax(1)
         values = list(by_value)
         accuracy[attribute] = float(np.mean([values[i] == v for i, v in zip(nearest, shown, strict=True)]))
     return accuracy
 
 
-def recall_at_1(clip: Clip, images: NDArray[np.float32], scenes: Sequence[Scene]) -> float:
+def recall_at_1(encoder: Encoder, images: NDArray[np.float32], scenes: Sequence[Scene]) -> float:
     """How often a full caption's nearest image is its own."""
-    similarity = text_features(clip, [full_caption(one) for one in scenes]) @ images.T
+    similarity = text_features(encoder, [full_caption(one) for one in scenes]) @ images.T
     return float((similarity.argmax(1) == np.arange(len(scenes))).mean())
 
 
@@ -112,25 +112,25 @@ def same_instance(images: NDArray[np.float32]) -> float:
     return float((similarity.argmax(1) // 2 == np.arange(len(images)) // 2).mean())
 
 
-def images_per_second(clip: Clip, batch: int = 32, runs: int = 5) -> float:
+def images_per_second(encoder: Encoder, batch: int = 32, runs: int = 5) -> float:
     """How fast `encode_images` is on preprocessed pixels."""
-    height, width = clip.preprocessing.size
+    height, width = encoder.preprocessing.size
     pixels = np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
-    clip.encode_images(pixels)
+    encoder.encode_images(pixels)
     seconds = []
     for _ in range(runs):
         began = time.perf_counter()
-        clip.encode_images(pixels)
+        encoder.encode_images(pixels)
         seconds.append(time.perf_counter() - began)
     return batch / min(seconds)
 
 
-def unfolded(model: str) -> Clip:
+def unfolded(model: str) -> Encoder:
     """The model as open_clip builds it, its batch norms where they were."""
-    clip = Clip(resolve(model))
+    encoder = Encoder(resolve(model))
     with mock.patch("gair_search.encoder.clip.folded", lambda tower, example: tower):
-        clip.encode_images(np.zeros((1, *clip.preprocessing.size, 3), np.uint8))
-    return clip
+        encoder.encode_images(np.zeros((1, *encoder.preprocessing.size, 3), np.uint8))
+    return encoder
 
 
 def milliseconds_to_draw(size: int, n: int = 300) -> float:
@@ -149,14 +149,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=128, help="side of the renderings in pixels")
     args = parser.parse_args()
-    clip = Clip(resolve(args.model))
+    encoder = Encoder(resolve(args.model))
     scenes = distinct_scenes(args.seed, N_SCENES)
-    images = image_features(clip, [render(one, args.size) for one in scenes])
-    views = image_features(clip, [render(one, args.size) for one in two_views(args.seed, N_INSTANCES)])
-    figures = {f"caption to image, R@1 among {N_SCENES}": recall_at_1(clip, images, scenes)}
-    figures |= {f"zero-shot {name}": value for name, value in zero_shot(clip, images, scenes).items()}
+    images = image_features(encoder, [render(one, args.size) for one in scenes])
+    views = image_features(encoder, [render(one, args.size) for one in two_views(args.seed, N_INSTANCES)])
+    figures = {f"caption to image, R@1 among {N_SCENES}": recall_at_1(encoder, images, scenes)}
+    figures |= {f"zero-shot {name}": value for name, value in zero_shot(encoder, images, scenes).items()}
     figures |= {f"image to the same instance, R@1 among {N_INSTANCES}": same_instance(views)}
-    speed, baseline = images_per_second(clip), images_per_second(unfolded(args.model))
+    speed, baseline = images_per_second(encoder), images_per_second(unfolded(args.model))
     print(f"| fashion world, test split, seed {args.seed}, {args.size} px | {args.model} |\n|---|---|")
     for name, value in figures.items():
         print(f"| {name} | {value:.3f} |")

@@ -41,7 +41,7 @@ from gair_search.benchmarks.harness.measures import (
 from gair_search.benchmarks.methods import fewshot as methods
 from gair_search.benchmarks.methods.fewshot import Shots
 from gair_search.benchmarks.tables.retrieval import own_generator
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
 from gair_search.generation.generator import Generator
 from gair_search.learning import token_weights as tw
@@ -171,7 +171,7 @@ class Settings:
             found = labelled.celeba_hair(_read(celeba, self.data), seed, n, most, per_class)
         return found, found
 
-    def to_json(self, clip: Clip, learning: Learning) -> dict[str, Any]:
+    def to_json(self, encoder: Encoder, learning: Learning) -> dict[str, Any]:
         """All that results depend on."""
         return asdict(self) | {
             "data": str(self.data.absolute()) if self.data else None,
@@ -180,8 +180,8 @@ class Settings:
             "shots": list(self.shots),
             "token_shots": list(self.token_shots),
             "world": dict(self.world),
-            "model": clip.spec.name,
-            "start_fraction": clip.start_fraction,
+            "model": encoder.spec.name,
+            "start_fraction": encoder.start_fraction,
             "learning": asdict(learning),
         }
 
@@ -193,7 +193,7 @@ def _read(load: Callable[[Path], Any], folder: Path) -> Any:
 
 
 def fewshot(
-    clip: Clip,
+    encoder: Encoder,
     settings: Settings,
     work: Path | None = None,
     save_run: bool = False,
@@ -204,7 +204,7 @@ def fewshot(
     Rows that need a generator are left out, and the report says so, where the model has none.
 
     Args:
-        clip: a model whose text tower takes token weights.
+        encoder: a model whose text tower takes token weights.
         settings: what to run.
         work: where finished parts are kept; `GAIR_HOME/bench` unless given.
         save_run: keep every picture's scores, too.
@@ -213,16 +213,16 @@ def fewshot(
     Raises:
         DatasetError: the data set is absent or incomplete. ModelError: the tower takes plain prompts only.
     """
-    _ = clip.text_tower
-    learning = settings_for(clip.spec)
+    _ = encoder.text_tower
+    learning = settings_for(encoder.spec)
     if settings.steps is not None:
         learning = replace(learning, steps=settings.steps)
-    generator, why = own_generator(clip)
-    report = Report("fewshot", settings.to_json(clip, learning), {}, [])
+    generator, why = own_generator(encoder)
+    report = Report("fewshot", settings.to_json(encoder, learning), {}, [])
     report.settings["generator"] = generator.identity if generator else None
     apart = ("seeds", "shots", "token_shots", "generator")  # a classifier does not depend on them
     needed = {name: value for name, value in report.settings.items() if name not in apart}
-    needed |= {"embedder": clip.embedder_id.to_metadata()}
+    needed |= {"embedder": encoder.embedder_id.to_metadata()}
     keep = Work("fewshot", needed, work)
     drawn = Work("fewshot", needed | {"generator": report.settings["generator"]}, work)
     answers: dict[Cut, dict[str, bool]] = {}
@@ -231,7 +231,7 @@ def fewshot(
     sizes = {}
     for seed in settings.seeds:
         studies = [
-            _Study(table, clip, data, keep, settings, learning, generator, seed)
+            _Study(table, encoder, data, keep, settings, learning, generator, seed)
             for table, data in zip(("named", "agnostic"), settings.load(seed), strict=True)
         ]
         total = sum(len(study.plan) for study in studies) * len(settings.seeds)
@@ -271,7 +271,7 @@ class _Study:
     """A seed's pictures of one table, and how each of its classifiers is made; the dear parts once, when needed."""
 
     table: str
-    clip: Clip
+    encoder: Encoder
     data: ClassSet
     work: Work
     settings: Settings
@@ -282,7 +282,7 @@ class _Study:
     @cached_property
     def features(self) -> NDArray[np.float32]:
         """Of all pictures, `[N, embed_dim]`."""
-        return np.concatenate([self.work.features(self.clip, part) for part in self.data.parts if part])
+        return np.concatenate([self.work.features(self.encoder, part) for part in self.data.parts if part])
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -304,7 +304,7 @@ class _Study:
         places = data.shots(k) if k else []
         if self._selects:
             places = places + data.shots(SELECTING)
-        pictures, side = data.pictures, max(self.clip.preprocessing.size)
+        pictures, side = data.pictures, max(self.encoder.preprocessing.size)
         learned_from = contents([pictures[place] for place in places], side) if places else []
         key = digest([[asdict(one) for one in data.classes], learned_from])
         return f"seed{self.seed}/{'-'.join(map(_slug, cut))}-{key}"
@@ -317,7 +317,7 @@ class _Study:
     def shots(self, k: int) -> Shots:
         """The first k pictures of each class."""
         places = self.data.shots(k)
-        device = self.clip.device
+        device = self.encoder.device
         features = torch.from_numpy(self.features[places]).to(device)
         labels = torch.from_numpy(self.data.labels[places]).to(device)
         epochs = self.settings.epochs or (100 if k <= tw.FEW_SHOTS else 200)
@@ -354,7 +354,7 @@ class _Study:
     @cached_property
     def prompts(self) -> Callable[[str], tw.ClassPrompts]:
         """Encoded prompts by the name of the text."""
-        tower, classes, seed = self.clip.text_tower, self.data.classes, self.seed
+        tower, classes, seed = self.encoder.text_tower, self.data.classes, self.seed
         if self._selects:
             classes = methods.most_similar(classes, tower, self.shots(SELECTING))
         texts: dict[str, Callable[[], tw.ClassPrompts]] = {
@@ -367,17 +367,17 @@ class _Study:
         return cache(lambda name: texts[name]())
 
     def _zero_shot(self, text: str) -> Tensor:
-        return methods.zero_shot(self.prompts(text), self.clip.text_tower)
+        return methods.zero_shot(self.prompts(text), self.encoder.text_tower)
 
     def _stori(self, text: str, k: int) -> Tensor:
-        return methods.stori(self.prompts(text), self.clip.text_tower, self.shots(k), self.settings.rate)
+        return methods.stori(self.prompts(text), self.encoder.text_tower, self.shots(k), self.settings.rate)
 
     def _nearest(self, k: int) -> Tensor:
         return methods.nearest_class_mean(self.shots(k), len(self.data.classes))
 
     def _taskres(self, method: str, text: str, k: int) -> Tensor:
         rate, decay = RATES[method]
-        tower = self.clip.text_tower
+        tower = self.encoder.text_tower
         fitting = rate / 10 if len(self.data.classes) >= IMAGENET else rate
         return methods.taskres(
             methods.raw_base(self.prompts(text), tower), self.shots(k), tower.logit_scale, fitting, decay
@@ -393,7 +393,7 @@ class _Study:
                 for own in self.data.train
             ]
         n = len(self.data.classes)
-        return methods.tokens(self.clip.text_tower, self.shots(k), n, learning, denoisers)
+        return methods.tokens(self.encoder.text_tower, self.shots(k), n, learning, denoisers)
 
     def answered(
         self, classifier: NDArray[np.float32], cut: Cut, report: Report | None

@@ -49,7 +49,7 @@ from gair_search.benchmarks.harness.sheets import (
 )
 from gair_search.benchmarks.methods.concepts import OURS, Study
 from gair_search.benchmarks.tables.retrieval import cell_name
-from gair_search.encoder.clip import Clip, TextTower
+from gair_search.encoder.clip import Encoder, TextTower
 from gair_search.errors import GairError
 from gair_search.gair.drawing import blank
 from gair_search.generation.generator import Sampling
@@ -128,9 +128,9 @@ class Settings(learning.Settings):
         """The second judge; "" for none."""
         return self.judge or (PIXELS if self.places else "")
 
-    def to_json(self, clip: Clip) -> dict[str, Any]:
+    def to_json(self, encoder: Encoder) -> dict[str, Any]:
         """All that results depend on, save the generator."""
-        return super().to_json(clip) | {"contexts": list(self.asked), "judge": self.second}
+        return super().to_json(encoder) | {"contexts": list(self.asked), "judge": self.second}
 
 
 @dataclass(frozen=True)
@@ -160,16 +160,16 @@ class Seen:
 
 
 def generation(
-    clip: Clip,
+    encoder: Encoder,
     settings: Settings,
     work: Path | None = None,
-    other: Clip | None = None,
+    other: Encoder | None = None,
     on_progress: Progress | None = None,
 ) -> Report:
     """Draw and judge; learned tokens, drawn images and their features come from the work folder.
 
     Args:
-        clip: a model with a generator; the first judge.
+        encoder: a model with a generator; the first judge.
         settings: what to run.
         work: where finished parts are kept; `GAIR_HOME/bench` unless given.
         other: the second judge's model, where it is not `pixels`.
@@ -185,12 +185,12 @@ def generation(
             f"the judge {PIXELS} knows the fashion world's places alone: "
             f"{', '.join(phrases[0] for phrases in BACKGROUNDS.values())}; name a model as --judge for others"
         )
-    if other and other.embedder_id == clip.embedder_id:
+    if other and other.embedder_id == encoder.embedder_id:
         raise GairError(f"--judge {other.spec.name} is the model itself; name another encoder")
-    lessons = Lessons(clip, settings, work, draws=True)
+    lessons = Lessons(encoder, settings, work, draws=True)
     generator = lessons.generator
     assert generator is not None
-    report = Report("generation", settings.to_json(clip), {}, [])
+    report = Report("generation", settings.to_json(encoder), {}, [])
     report.settings |= {
         "generator": generator.identity,
         "sampling": asdict(generator.settled(settings.sampling)),
@@ -206,7 +206,7 @@ def generation(
         trials = known[: settings.limit]
         of_all, of_run = len(known), len(trials)
         total = of_run * len(rows) * len(settings.seeds)
-        judges = list(_judges(settings, seed, known, drawn, clip, other))
+        judges = list(_judges(settings, seed, known, drawn, encoder, other))
         for number, trial in enumerate(trials):
             study, sheets = lessons.study(trial, seed), {}
             for name in rows:
@@ -289,7 +289,7 @@ def _drawn(lessons: Lessons, study: Study, name: str, settings: Settings, work: 
     def draw() -> bytes:
         assert lessons.generator is not None
         vectors, _ = lessons.vectors(study, name)
-        told = contexts_of(study.clip.text_tower, study.concept.parent, vectors, settings.asked)
+        told = contexts_of(study.encoder.text_tower, study.concept.parent, vectors, settings.asked)
         return sheet(lessons.generator, told, settings.images, settings.sampling)
 
     file = work.file(f"{cell_name(study, name)}.png", draw)
@@ -297,10 +297,10 @@ def _drawn(lessons: Lessons, study: Study, name: str, settings: Settings, work: 
 
 
 def _judges(
-    settings: Settings, seed: int, known: Sequence[Trial], work: Work, clip: Clip, other: Clip | None
+    settings: Settings, seed: int, known: Sequence[Trial], work: Work, encoder: Encoder, other: Encoder | None
 ) -> Iterator[Judge]:
     objects = [trial.concept.images for trial in known]
-    yield EncoderJudge(clip, work, objects, settings.asked)
+    yield EncoderJudge(encoder, work, objects, settings.asked)
     if settings.second == PIXELS:
         assert settings.places is not None
         views = math.ceil(_RENDERINGS / len(known) / len(settings.places))

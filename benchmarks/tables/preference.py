@@ -43,7 +43,7 @@ from gair_search.benchmarks.harness.measures import (
     summary,
 )
 from gair_search.benchmarks.methods.prompts import WEIGHTINGS, compiled
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -115,17 +115,17 @@ class Settings:
     five: int = 2
     per_category: int = 12
 
-    def to_json(self, clip: Clip) -> dict[str, Any]:
+    def to_json(self, encoder: Encoder) -> dict[str, Any]:
         """All that results depend on."""
         facts = asdict(self) | {
             "data": str(self.data.absolute()) if self.data else None,
             "seeds": list(self.seeds),
         }
-        return facts | {"model": clip.spec.name, "start_fraction": clip.start_fraction}
+        return facts | {"model": encoder.spec.name, "start_fraction": encoder.start_fraction}
 
 
 def preference(
-    clip: Clip,
+    encoder: Encoder,
     settings: Settings,
     work: Path | None = None,
     save_run: bool = False,
@@ -134,7 +134,7 @@ def preference(
     """Measure both weightings; finished (method, seed) cells and features are taken from the work folder.
 
     Args:
-        clip: a model whose text tower takes token weights.
+        encoder: a model whose text tower takes token weights.
         settings: what to run.
         work: where finished parts are kept; `GAIR_HOME/bench` unless given.
         save_run: keep the rankings, too, which runs finished cells again.
@@ -143,12 +143,12 @@ def preference(
     Raises:
         DatasetError: the data set is absent or incomplete. ModelError: the tower takes plain prompts only.
     """
-    _ = clip.text_tower  # refused before an hour of encoding
-    report = Report("preference", settings.to_json(clip), {}, [])
+    _ = encoder.text_tower  # refused before an hour of encoding
+    report = Report("preference", settings.to_json(encoder), {}, [])
     cells_of = {name: value for name, value in report.settings.items() if name != "seeds"}
     cells_of["measures"] = ["AP", "P@k", "separation"]  # what a cell's lists hold
-    keep = Work("preference", cells_of | {"embedder": clip.embedder_id.to_metadata()}, work)
-    pools = _Pools(clip, settings, keep, on_progress)
+    keep = Work("preference", cells_of | {"embedder": encoder.embedder_id.to_metadata()}, work)
+    pools = _Pools(encoder, settings, keep, on_progress)
     cells: dict[str, list[Cell]] = {}
     for method, encode in WEIGHTINGS.items():
         cells[method] = []
@@ -157,7 +157,7 @@ def preference(
 
             def make(seed: int = seed, method: str = method, encode: Any = encode) -> Cell:
                 return [
-                    _measured(clip, encode, combination, features, report if save_run else None, method)
+                    _measured(encoder, encode, combination, features, report if save_run else None, method)
                     for combination, features in pools.of(seed)
                 ]
 
@@ -169,8 +169,10 @@ def preference(
 class _Pools:
     """A seed's combinations with their pictures' features."""
 
-    def __init__(self, clip: Clip, settings: Settings, work: Work, on_progress: Progress | None) -> None:
-        self.clip, self.settings, self.work = clip, settings, work
+    def __init__(
+        self, encoder: Encoder, settings: Settings, work: Work, on_progress: Progress | None
+    ) -> None:
+        self.encoder, self.settings, self.work = encoder, settings, work
         self.on_progress = on_progress
         self.done = self.total = 0
         self.data: AttributeSet | None = None
@@ -186,7 +188,7 @@ class _Pools:
             )
         self.total += sum(len(combination.pictures) for combination in found)
         for combination in found:
-            yield combination, self.work.features(self.clip, combination.pictures, self._advance)
+            yield combination, self.work.features(self.encoder, combination.pictures, self._advance)
 
     def _advance(self, n: int) -> None:
         self.done += n
@@ -214,10 +216,10 @@ class _Pools:
         """CelebA's attributes that the model tells on the test split with a ROC AUC of 0.75 or more."""
         pictures = [data.pictures[i] for i in np.flatnonzero(data.test)]
         self.total += len(pictures)
-        images = self.work.features(self.clip, pictures, self._advance)
+        images = self.work.features(self.encoder, pictures, self._advance)
         kept = []
         for name, phrase in CELEBA_PHRASES.items():
-            text = self.clip.encode_plain(f"a photo of a person {phrase}").cpu().numpy()[0]
+            text = self.encoder.encode_plain(f"a photo of a person {phrase}").cpu().numpy()[0]
             labels = data.labels[name][data.test]
             if labels.any() and not labels.all() and roc_auc(images @ text, labels) >= ZERO_SHOT_AUC:
                 kept.append(name)
@@ -225,7 +227,7 @@ class _Pools:
 
 
 def _measured(
-    clip: Clip,
+    encoder: Encoder,
     encode: Any,
     combination: Combination,
     images: NDArray[np.float32],
@@ -240,8 +242,8 @@ def _measured(
         settings += [{more: MORE, up: UP} for more, up in permutations(names, 2)]
         settings += [{a: w, b: round(2 - w, 1)} for a, b in combinations(names, 2) for w in OPPOSITE]
         settings += [{name: weight} for name in names for weight in ALONE]
-    prompts = compiled(clip, [combination.prompt(weights) for weights in settings])
-    scores = encode(clip, prompts) @ images.T
+    prompts = compiled(encoder, [combination.prompt(weights) for weights in settings])
+    scores = encode(encoder, prompts) @ images.T
     ids = [picture.id for picture in combination.pictures]
     orders = [ranked(row, ids) for row in scores]
     place = {_key(weights): i for i, weights in enumerate(settings)}

@@ -51,7 +51,7 @@ from gair_search.benchmarks.methods.concepts import (
 )
 from gair_search.benchmarks.tables.generation import contexts_of
 from gair_search.benchmarks.tables.retrieval import cell_name
-from gair_search.encoder.clip import Clip, TextTower
+from gair_search.encoder.clip import Encoder, TextTower
 from gair_search.errors import DatasetError
 from gair_search.generation.generator import Sampling
 from gair_search.learning.attributes import average_embeddings
@@ -108,9 +108,9 @@ class Settings(learning.Settings):
 
     loss_weights: tuple[tuple[float, float], ...] = LOSS_WEIGHTS
 
-    def to_json(self, clip: Clip) -> dict[str, Any]:
+    def to_json(self, encoder: Encoder) -> dict[str, Any]:
         """All that results depend on, save the generator."""
-        return super().to_json(clip) | {"loss_weights": [list(pair) for pair in self.loss_weights]}
+        return super().to_json(encoder) | {"loss_weights": [list(pair) for pair in self.loss_weights]}
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Sides:
 
 
 def recognition(
-    clip: Clip,
+    encoder: Encoder,
     settings: Settings,
     work: Path | None = None,
     save_run: bool = False,
@@ -142,7 +142,7 @@ def recognition(
     Methods that need a generator are left out, and the report says so, where the model has none.
 
     Args:
-        clip: a model whose text tower takes custom tokens.
+        encoder: a model whose text tower takes custom tokens.
         settings: what to run.
         work: where finished parts are kept; `GAIR_HOME/bench` unless given.
         save_run: keep the rankings of all tested pictures by f(x) . tau_*, too.
@@ -155,13 +155,13 @@ def recognition(
     """
     if settings.dataset == "textual-inversion" and settings.classes is None:
         raise DatasetError(learning.NO_CLASSES)
-    lessons = Lessons(clip, settings, work, asks=any(sd for sd, _ in settings.loss_weights))
+    lessons = Lessons(encoder, settings, work, asks=any(sd for sd, _ in settings.loss_weights))
     swept, lacking = _swept(settings.loss_weights, lessons)
-    report = Report("recognition", settings.to_json(clip), {}, [])
+    report = Report("recognition", settings.to_json(encoder), {}, [])
     report.settings["generator"] = lessons.generator.identity if lessons.generator else None
     found: dict[str, dict[str, Values]] = {name: {} for name in (*lessons.rows, *swept)}
     seconds: dict[str, list[float]] = {name: [] for name in found}
-    embeddings = Embeddings(clip.text_tower)
+    embeddings = Embeddings(encoder.text_tower)
     samples: list[Sampled] = []
     done = 0
     for seed in settings.seeds:
@@ -175,7 +175,7 @@ def recognition(
                 samples.append(sampled)
             for name in found:
                 vectors, took = lessons.vectors(study, name, swept.get(name))
-                told = text_features(clip.text_tower, trial.concept.parent, vectors)
+                told = text_features(encoder.text_tower, trial.concept.parent, vectors)
                 found[name][label] = measured(tested[trial.concept.name], *told)
                 seconds[name].append(took)
                 if len(vectors):
@@ -314,7 +314,7 @@ def _swept(
 def _features(lessons: Lessons, trials: Sequence[Trial]) -> dict[str, Sides]:
     """Concept -> its features; a picture that many concepts are tested on is embedded once."""
     shown = {p.id: p for trial in trials for p in (*trial.held_out, *trial.parents, *trial.others)}
-    features = lessons.kept.work.features(lessons.clip, list(shown.values()))
+    features = lessons.kept.work.features(lessons.encoder, list(shown.values()))
     row = {name: i for i, name in enumerate(shown)}
     return {
         trial.concept.name: Sides(
@@ -478,7 +478,7 @@ def _figure_4(values: Mapping[str, Any]) -> "Figure":
 
 def _figure_4_affinity(one: Sampled, names: Sequence[str]) -> "Figure":
     """Figure 4 (i to iii) of one concept: cosines among attributes, and of each method's token with them."""
-    tower, words = one.study.clip.text_tower, one.study.attributes
+    tower, words = one.study.encoder.text_tower, one.study.attributes
     rows = []
     for name in names:
         token = CustomToken("c", one.tokens[name].float().cpu().numpy(), tower.table_hash)
@@ -517,7 +517,7 @@ def _figure_1(
         for name in means:
 
             def draw(parent: str = concept.parent, vectors: Tensor = tokens[name]) -> bytes:
-                told = contexts_of(lessons.clip.text_tower, parent, vectors, ("",))
+                told = contexts_of(lessons.encoder.text_tower, parent, vectors, ("",))
                 return sheet(generator, told, SAMPLES, sampling)
 
             file = work.file(f"{cell_name(study, name)}.png", draw)

@@ -65,7 +65,7 @@ from gair_search.benchmarks.methods.concepts import (
     palavra,
     with_gair,
 )
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError, ModelError
 from gair_search.gair.algorithm import GairOptions
 from gair_search.generation.generator import Generator
@@ -187,7 +187,7 @@ class Settings:
         drawn = None if self.shots == "all" else shots
         return deepfashion2(self.data, self.split, self.captions, drawn, seed).limited(self.limit)
 
-    def to_json(self, clip: Clip, learning: Learning) -> dict[str, Any]:
+    def to_json(self, encoder: Encoder, learning: Learning) -> dict[str, Any]:
         """All that results depend on."""
         return asdict(self) | {
             "data": str(self.data.absolute()) if self.data else None,
@@ -196,9 +196,9 @@ class Settings:
             "shots": self.shots or SHOTS[self.dataset],
             "attributes": list(self.words),
             "world": dict(self.world),
-            "model": clip.spec.name,
+            "model": encoder.spec.name,
             "learning": asdict(learning),
-            "polar": asdict(polar.settings_for(clip.spec)),
+            "polar": asdict(polar.settings_for(encoder.spec)),
         }
 
 
@@ -220,7 +220,7 @@ class Answer:
 
 
 def retrieval(
-    clip: Clip,
+    encoder: Encoder,
     settings: Settings,
     work: Path | None = None,
     save_run: bool = False,
@@ -231,7 +231,7 @@ def retrieval(
     Methods that need a generator are left out, and the report says so, where the model has none.
 
     Args:
-        clip: a model whose text tower takes custom tokens.
+        encoder: a model whose text tower takes custom tokens.
         settings: what to run.
         work: where finished parts are kept; `GAIR_HOME/bench` unless given.
         save_run: keep the rankings, too.
@@ -241,17 +241,17 @@ def retrieval(
         DatasetError: the data set is absent or incomplete. ModelError: the tower takes plain prompts only.
         GairError: an unknown method; ConceptError: the gallery has too few negative images.
     """
-    _ = clip.text_tower
-    learning = settings_for(clip.spec)
+    _ = encoder.text_tower
+    learning = settings_for(encoder.spec)
     if settings.steps is not None:
         learning = replace(learning, steps=settings.steps)
     rows = settings.rows
-    generator, why = own_generator(clip) if NEEDS_GENERATOR & set(rows) else (None, "")
+    generator, why = own_generator(encoder) if NEEDS_GENERATOR & set(rows) else (None, "")
     skipped = [name for name in rows if name in NEEDS_GENERATOR and generator is None]
     rows = tuple(name for name in rows if name not in skipped)
-    report = Report("retrieval", settings.to_json(clip, learning), {}, [])
+    report = Report("retrieval", settings.to_json(encoder, learning), {}, [])
     report.settings["generator"] = generator.identity if generator else None
-    kept = Kept(clip, report.settings, work)
+    kept = Kept(encoder, report.settings, work)
     answers: dict[str, list[Answer]] = {name: [] for name in rows}
     shown = next((name for name in (f"{OURS} + GAIR", OURS) if name in rows), next(reversed(rows), ""))
     seconds: dict[str, list[float]] = {name: [] for name in rows}
@@ -262,9 +262,9 @@ def retrieval(
         data = settings.load(seed)
         if settings.redact_faces:
             data = _redacted(data, work, hidden)
-        gallery, gallery_size = kept.work.features(clip, data.gallery), len(data.gallery)
+        gallery, gallery_size = kept.work.features(encoder, data.gallery), len(data.gallery)
         total = len(data.concepts) * len(rows) * len(settings.seeds)
-        for study in _studies(clip, data, gallery, kept.work, settings, learning, generator, seed):
+        for study in _studies(encoder, data, gallery, kept.work, settings, learning, generator, seed):
             for name in rows:
                 vectors, said = kept.query_vectors(study, name)
                 for query, vector in zip(study.queries, vectors, strict=True):
@@ -319,10 +319,10 @@ def _redacted(data: RetrievalSet, work: Path | None, hidden: dict[str, int]) -> 
     return replace(data, concepts=tuple(concepts))
 
 
-def own_generator(clip: Clip) -> tuple[Generator | None, str]:
+def own_generator(encoder: Encoder) -> tuple[Generator | None, str]:
     """The model's own generator; or None, and why there is none."""
     try:
-        return Generator.load(clip), ""
+        return Generator.load(encoder), ""
     except ModelError as error:  # GeneratorError among them
         return None, str(error)
 
@@ -330,10 +330,10 @@ def own_generator(clip: Clip) -> tuple[Generator | None, str]:
 class Kept:
     """Finished tokens and GAIR's queries, a cell each (seed, concept, method)."""
 
-    def __init__(self, clip: Clip, settings: Mapping[str, Any], folder: Path | None) -> None:
+    def __init__(self, encoder: Encoder, settings: Mapping[str, Any], folder: Path | None) -> None:
         apart = ("seeds", "limit", "methods", "gair", "generator")  # a token does not depend on them
         needed = {name: value for name, value in settings.items() if name not in apart}
-        needed["embedder"] = clip.embedder_id.to_metadata()
+        needed["embedder"] = encoder.embedder_id.to_metadata()
         self.work = Work("retrieval", needed, folder)
         # tokens that no generator has seen stay good when the generator is another
         self.drawn = Work("retrieval", needed | {"generator": settings["generator"]}, folder)
@@ -406,11 +406,11 @@ def cell_name(study: Study, name: str) -> str:
 
 def vectors_of(study: Study, cell: Mapping[str, Any]) -> Features:
     """A kept token, `[n_vectors, text_width]`; of POLAR the rows of both factors."""
-    return facts.unpack(cell["vectors"]).reshape(-1, study.clip.text_tower.width)
+    return facts.unpack(cell["vectors"]).reshape(-1, study.encoder.text_tower.width)
 
 
 def _studies(
-    clip: Clip,
+    encoder: Encoder,
     data: RetrievalSet,
     gallery: Features,
     work: Work,
@@ -423,10 +423,10 @@ def _studies(
     for concept in data.concepts:
         own = {picture.id for picture in concept.images}
         yield Study(
-            clip,
+            encoder,
             concept,
             tuple(query for query in data.queries if query.concept == concept.name),
-            work.features(clip, concept.images),
+            work.features(encoder, concept.images),
             gallery[[picture.id not in own for picture in data.gallery]],
             learning,
             settings.words,

@@ -27,7 +27,7 @@ from gair_search.benchmarks.harness.cells import BATCH, Progress, Report
 from gair_search.benchmarks.harness.timing import Part, Task
 from gair_search.benchmarks.methods.prompts import compiled, no_concept
 from gair_search.benchmarks.tables.retrieval import own_generator
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError, ModelError
 from gair_search.gallery import Gallery, open_gallery
 from gair_search.generation.generator import Generator, Sampling
@@ -85,13 +85,13 @@ class Settings:
         return max(5, self.rounds // 10)
 
 
-def speed(clip: Clip, settings: Settings, on_progress: Progress | None = None) -> Report:
+def speed(encoder: Encoder, settings: Settings, on_progress: Progress | None = None) -> Report:
     """Time the parts, one after the other, seed by seed.
 
     What needs a generator is left out, and the report says so, where the model has none.
 
     Args:
-        clip: a model whose text tower takes token weights.
+        encoder: a model whose text tower takes token weights.
         settings: what to run.
         on_progress: called with the rounds that are done and those there are.
 
@@ -101,14 +101,14 @@ def speed(clip: Clip, settings: Settings, on_progress: Progress | None = None) -
             or a stored token is missing.
     """
     with tempfile.TemporaryDirectory() as folder:
-        parts, skipped, generator = _parts(clip, settings, Path(folder) / "pipeline")
+        parts, skipped, generator = _parts(encoder, settings, Path(folder) / "pipeline")
         told = asdict(settings) | {
             "parts": list(parts),
             "seeds": list(settings.seeds),
             "photos": [str(path.absolute()) for path in settings.photos],
             "concepts": list(settings.concepts),
-            "model": clip.spec.name,
-            "device": str(clip.device),
+            "model": encoder.spec.name,
+            "device": str(encoder.device),
             "threads": torch.get_num_threads(),
         }
         if generator:
@@ -128,9 +128,9 @@ def speed(clip: Clip, settings: Settings, on_progress: Progress | None = None) -
             own = Path(folder) / f"seed{seed}"
             own.mkdir()
             for part in parts.values():
-                part.run(seed, own, clip.device, advance)
+                part.run(seed, own, encoder.device, advance)
     tables = [part.table() for part in parts.values()]
-    note = f" {clip.spec.name} on {clip.device}, {told['threads']} thread(s)."
+    note = f" {encoder.spec.name} on {encoder.device}, {told['threads']} thread(s)."
     if skipped:
         note += f" Left out: {', '.join(skipped)}, since {next(iter(skipped.values()))}."
     tables[-1] = replace(tables[-1], note=tables[-1].note + note)
@@ -139,37 +139,37 @@ def speed(clip: Clip, settings: Settings, on_progress: Progress | None = None) -
 
 
 def _parts(
-    clip: Clip, settings: Settings, folder: Path
+    encoder: Encoder, settings: Settings, folder: Path
 ) -> tuple[dict[str, Part], dict[str, str], Generator | None]:
     """The parts that can be run; why others can't; and the generator. A pipeline may be put together in `folder`."""
     asked = settings.asked
-    _ = clip.text_tower
+    _ = encoder.text_tower
     parts: dict[str, Part] = {}
     skipped: dict[str, str] = {}
     generator, why = None, ""
     if set(asked) & set(NEEDS_GENERATOR):
         if settings.generator is not None:
-            generator = Generator.load(clip, settings.generator)
+            generator = Generator.load(encoder, settings.generator)
         else:
-            generator, why = own_generator(clip)
+            generator, why = own_generator(encoder)
     for name in asked:
         if name in NEEDS_GENERATOR and generator is None:
             skipped[name] = why
         elif name == "text":
-            parts[name] = Text(clip, settings.rounds, settings.images)
+            parts[name] = Text(encoder, settings.rounds, settings.images)
         elif name == "indexing":
-            parts[name] = Indexing(clip, settings.few, settings.images)
+            parts[name] = Indexing(encoder, settings.few, settings.images)
         elif name == "learning" and generator:
             try:
-                pipeline = whole_pipeline(clip, settings.generator, folder)
+                pipeline = whole_pipeline(encoder, settings.generator, folder)
             except ModelError as error:  # a text tower that transformers has no place for
                 skipped[name] = str(error)
                 continue
             parts[name] = Learning(
-                clip, generator, pipeline, settings.few, settings.steps, settings.photos, settings.parent
+                encoder, generator, pipeline, settings.few, settings.steps, settings.photos, settings.parent
             )
         elif generator:
-            parts[name] = Search(clip, generator, settings.queries, settings.concepts, settings.sampling)
+            parts[name] = Search(encoder, generator, settings.queries, settings.concepts, settings.sampling)
     if not parts:
         raise GairError(f"nothing to time of {', '.join(asked)}: {next(iter(skipped.values()))}")
     return parts, skipped, generator
@@ -186,23 +186,23 @@ class Text(Part):
     }
     """The second tells how far apart equal things come out."""
 
-    def __init__(self, clip: Clip, rounds: int, images: int) -> None:
+    def __init__(self, encoder: Encoder, rounds: int, images: int) -> None:
         super().__init__(rounds)
-        self.clip, self.images = clip, images
+        self.encoder, self.images = encoder, images
 
     def tasks(self, seed: int, folder: Path) -> dict[str, Task]:
-        clip = self.clip
-        (plain,), (weighted,) = compiled(clip, [PLAIN]), compiled(clip, [WEIGHTED])
-        searched = indexed(clip, drawn(folder, seed, self.images), folder / "searched")
+        encoder = self.encoder
+        (plain,), (weighted,) = compiled(encoder, [PLAIN]), compiled(encoder, [WEIGHTED])
+        searched = indexed(encoder, drawn(folder, seed, self.images), folder / "searched")
 
         def query(_: int) -> None:
-            vector, _tokens = query_vector(WEIGHTED, clip, no_concept)
+            vector, _tokens = query_vector(WEIGHTED, encoder, no_concept)
             searched.search(vector, 10)
 
         return {
-            "encoding plain text": lambda _: clip.encode_text(plain.embeddings, plain.end),
-            "encoding plain text, again": lambda _: clip.encode_text(plain.embeddings, plain.end),
-            "encoding with token weights": lambda _: clip.encode_text(
+            "encoding plain text": lambda _: encoder.encode_text(plain.embeddings, plain.end),
+            "encoding plain text, again": lambda _: encoder.encode_text(plain.embeddings, plain.end),
+            "encoding with token weights": lambda _: encoder.encode_text(
                 plain.embeddings, plain.end, weighted.token_weights
             ),
             "a query: parse, encode, search": query,
@@ -221,17 +221,17 @@ class Indexing(Part):
     title = "Indexing against the image tower"
     baselines: ClassVar[Mapping[str, str]] = {"indexing": "image tower alone"}
 
-    def __init__(self, clip: Clip, rounds: int, images: int) -> None:
+    def __init__(self, encoder: Encoder, rounds: int, images: int) -> None:
         super().__init__(rounds)
-        self.clip, self.images = clip, images
+        self.encoder, self.images = encoder, images
 
     def tasks(self, seed: int, folder: Path) -> dict[str, Task]:
-        clip, photos, numbers = self.clip, drawn(folder, seed, self.images), count()
-        pixels = np.stack([load_pixels(file, clip.preprocessing) for file in sorted(photos.iterdir())])
+        encoder, photos, numbers = self.encoder, drawn(folder, seed, self.images), count()
+        pixels = np.stack([load_pixels(file, encoder.preprocessing) for file in sorted(photos.iterdir())])
         batches = [pixels[i : i + BATCH] for i in range(0, len(pixels), BATCH)]
         return {
-            "image tower alone": lambda _: [clip.encode_images(batch) for batch in batches],
-            "indexing": lambda _: indexed(clip, photos, folder / f"gallery-{next(numbers)}").close(),
+            "image tower alone": lambda _: [encoder.encode_images(batch) for batch in batches],
+            "indexing": lambda _: indexed(encoder, photos, folder / f"gallery-{next(numbers)}").close(),
         }
 
     def note(self) -> str:
@@ -248,8 +248,8 @@ def drawn(folder: Path, seed: int, n: int) -> Path:
     return photos
 
 
-def indexed(clip: Clip, photos: Path, folder: Path) -> Gallery:
+def indexed(encoder: Encoder, photos: Path, folder: Path) -> Gallery:
     """A new gallery of photos."""
     gallery = open_gallery(None, folder, None, None)
-    index_folders([photos], clip.spec, clip.encode_images, gallery, workers=0)
+    index_folders([photos], encoder.spec, encoder.encode_images, gallery, workers=0)
     return gallery

@@ -11,7 +11,7 @@ from gair_search.errors import GairError
 
 if TYPE_CHECKING:
     from gair_search.benchmarks.harness.cells import Report
-    from gair_search.encoder.clip import Clip
+    from gair_search.encoder.clip import Encoder
 
 app = typer.Typer(
     help="Measure as the papers do, and print their numbers beside ours.",
@@ -132,9 +132,9 @@ def preference(
 
     size = per_category or (100 if dataset == "celeba" else 12)
     settings = Settings(dataset, data, numbers, limit, five, size)
-    clip = _clip(model, device, start_fraction)
+    encoder = _clip(model, device, start_fraction)
     with _progress("pictures", as_json) as advance:
-        report = measure(clip, settings, work, save_run is not None, advance)
+        report = measure(encoder, settings, work, save_run is not None, advance)
     _finish(report, out, save_run, as_json)
 
 
@@ -187,9 +187,9 @@ def retrieval(
         attributes=_words(attributes),
         redact_faces=redact_faces,
     )
-    clip = _clip(model, device)
+    encoder = _clip(model, device)
     with _progress("concepts x methods", as_json) as advance:
-        report = measure(clip, settings, work, save_run is not None, advance)
+        report = measure(encoder, settings, work, save_run is not None, advance)
     _finish(report, out, save_run, as_json)
 
 
@@ -235,9 +235,9 @@ def recognition(
         tuple(common.words(methods)), steps, shots, _words(attributes), negatives, per_class,
         loss_weights=LOSS_WEIGHTS if weights is None else weights,
     )  # fmt: skip
-    clip = _clip(model, device)
+    encoder = _clip(model, device)
     with _progress("concepts x tokens", as_json) as advance:
-        report = measure(clip, settings, work, save_run is not None, advance)
+        report = measure(encoder, settings, work, save_run is not None, advance)
     _finish(report, out, save_run, as_json)
 
 
@@ -289,10 +289,10 @@ def generation(
         contexts=tuple(common.words(contexts)), images=images, judge=judge or "",
         sampling=Sampling(steps=draw_steps, guidance=guidance),
     )  # fmt: skip
-    clip = _clip(model, device)
+    encoder = _clip(model, device)
     other = None if settings.second in ("", PIXELS) else _clip(settings.second, device)
     with _progress("concepts x methods", as_json) as advance:
-        report = measure(clip, settings, work, other, advance)
+        report = measure(encoder, settings, work, other, advance)
     _finish(report, out, None, as_json)
 
 
@@ -359,9 +359,9 @@ def fewshot(
         per_class=per_class,
         descriptions=descriptions,
     )
-    clip = _clip(model, device, start_fraction)
+    encoder = _clip(model, device, start_fraction)
     with _progress("classifiers", as_json) as advance:
-        report = measure(clip, settings, work, save_run is not None, advance)
+        report = measure(encoder, settings, work, save_run is not None, advance)
     _finish(report, out, save_run, as_json)
 
 
@@ -416,9 +416,9 @@ def speed(
         tuple(common.words(concepts)), generator, Sampling(scheduler, draw_steps, guidance),
     )  # fmt: skip
     _ = settings.asked  # an unknown part is said before the model loads
-    clip = _clip(model, device)
+    encoder = _clip(model, device)
     with _progress("rounds", as_json) as advance:
-        report = measure(clip, settings, advance)
+        report = measure(encoder, settings, advance)
     _finish(report, out, None, as_json)
 
 
@@ -487,18 +487,18 @@ def _loss_weights(text: str | None) -> tuple[tuple[float, float], ...] | None:
     return found
 
 
-def _clip(model: str | None, device: str | None, start_fraction: float | None = None) -> "Clip":
+def _clip(model: str | None, device: str | None, start_fraction: float | None = None) -> "Encoder":
     """The model by its name, and no gallery: these tables make their own."""
     import os
     import warnings
 
     warnings.filterwarnings("ignore")  # other libraries' advice to their programmers
-    from gair_search.encoder.clip import Clip
+    from gair_search.encoder.clip import Encoder
     from gair_search.encoder.models import default_model, resolve
 
     spec = resolve(model or os.environ.get("GAIR_MODEL") or default_model())
     typer.secho(f"model: {spec.name}", fg="bright_black", err=True)
-    return Clip(spec, device, start_fraction)
+    return Encoder(spec, device, start_fraction)
 
 
 def _finish(report: "Report", out: Path | None, save_run: Path | None, as_json: bool) -> None:

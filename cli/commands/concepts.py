@@ -181,11 +181,11 @@ def import_concept(
     if not force:
         store.require_free(token.name)  # before a model is loaded for nothing
     spec = resolve(model or default_model())
-    from gair_search.encoder.clip import Clip
+    from gair_search.encoder.clip import Encoder
     from gair_search.tokens.binding import ASSUMED, adopt
 
     stated = bool(token.text_tower) and ASSUMED not in token.facts
-    token = adopt(token, Clip(spec, "cpu").text_tower, str(spec.embedder_id), parent, file.name)
+    token = adopt(token, Encoder(spec, "cpu").text_tower, str(spec.embedder_id), parent, file.name)
     written = store.save(token, overwrite=force)
     count = len(token.vectors)
     note = (
@@ -258,9 +258,9 @@ def _text_tower(token: "CustomToken") -> "tuple[TextTower | None, str]":
 
     try:
         spec = resolve(token.model or default_model())
-        from gair_search.encoder.clip import Clip
+        from gair_search.encoder.clip import Encoder
 
-        tower = Clip(spec, "cpu").text_tower
+        tower = Encoder(spec, "cpu").text_tower
     except GairError as error:
         return None, str(error)
     if tower.table_hash != token.text_tower:

@@ -204,7 +204,7 @@ class TextTower(nn.Module):
         return self.token_embeddings(rows), end
 
 
-class Clip:
+class Encoder:
     """A loaded model: both towers, on one device, frozen. Safe to share between threads."""
 
     def __init__(

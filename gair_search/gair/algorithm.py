@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, GairError
 from gair_search.generation.generator import Sampling
 from gair_search.query.compiler import (
@@ -213,14 +213,14 @@ def plain_loop(evaluate: Evaluate, candidates: Iterable[float] = TENTHS) -> dict
     return scores
 
 
-def mixture(prompt: str, clip: Clip, lookup: Lookup, attributes: Sequence[str]) -> Mixture:
+def mixture(prompt: str, encoder: Encoder, lookup: Lookup, attributes: Sequence[str]) -> Mixture:
     """Encode a prompt with its concept, and with each attribute in the concept's place.
 
     Token weights apply to both alike. The attributes take exactly the concept's places: see `aligned`.
 
     Args:
         prompt: with one concept, once or more often.
-        clip: the model.
+        encoder: the model.
         lookup: of concepts.
         attributes: A; one or more.
 
@@ -228,7 +228,7 @@ def mixture(prompt: str, clip: Clip, lookup: Lookup, attributes: Sequence[str]) 
         PromptError, ConceptError, ModelError: as `compile_prompt`.
         ConceptError: no attribute that the tokenizer knows.
     """
-    tower = clip.text_tower
+    tower = encoder.text_tower
     compiled = compile_prompt(prompt, tower, lookup)
     ids = [found for text in attributes if (found := tower.token_ids(text))]
     if not ids:
@@ -241,21 +241,21 @@ def mixture(prompt: str, clip: Clip, lookup: Lookup, attributes: Sequence[str]) 
         for start, n in concept_places(compiled):
             row[start : start + n] = aligned(vectors, n)
         rows.append(row)
-    conditioning, features = _encoded(clip, torch.stack(rows), compiled, token_weights)
+    conditioning, features = _encoded(encoder, torch.stack(rows), compiled, token_weights)
     return Mixture(
         conditioning[0],
         conditioning[1:].mean(0),
-        query_vector(prompt, clip, lookup)[0],
+        query_vector(prompt, encoder, lookup)[0],
         features[1:].mean(0).cpu().numpy(),
         compiled.tokens,
     )
 
 
-def prompt_conditioning(prompt: str, clip: Clip, lookup: Lookup) -> Tensor:
+def prompt_conditioning(prompt: str, encoder: Encoder, lookup: Lookup) -> Tensor:
     """Conditioning of a prompt as it is, on the full context: `[n_ctx, text_width]`. Raises as `compile_prompt`."""
-    compiled = compile_prompt(prompt, clip.text_tower, lookup)
-    embeddings, token_weights = full_context(compiled, clip.text_tower)
-    return _encoded(clip, embeddings, compiled, token_weights)[0][0]
+    compiled = compile_prompt(prompt, encoder.text_tower, lookup)
+    embeddings, token_weights = full_context(compiled, encoder.text_tower)
+    return _encoded(encoder, embeddings, compiled, token_weights)[0][0]
 
 
 def concept_places(compiled: CompiledPrompt) -> list[tuple[int, int]]:
@@ -273,12 +273,12 @@ def concept_places(compiled: CompiledPrompt) -> list[tuple[int, int]]:
 
 
 def _encoded(
-    clip: Clip, embeddings: Tensor, compiled: CompiledPrompt, token_weights: Tensor
+    encoder: Encoder, embeddings: Tensor, compiled: CompiledPrompt, token_weights: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Conditioning `[B, n_ctx, text_width]` in float32 and text features `[B, embed_dim]` of embeddings."""
     weights = None if bool((token_weights == 1).all()) else token_weights
     parts = [
-        clip.encode_text(
+        encoder.encode_text(
             rows,
             compiled.end.expand(len(rows)),
             None if weights is None else weights.expand(len(rows), -1),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import GeneratorError
 from gair_search.gair.algorithm import (
     GairOptions,
@@ -134,13 +134,13 @@ class Visualizer:
 
     def __init__(
         self,
-        clip: Clip,
+        encoder: Encoder,
         generator: Generator,
         cache: ImageCache | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """`on_progress` is told how many steps of single images are done, and of how many so far known."""
-        self.clip, self.generator, self.cache = clip, generator, cache
+        self.encoder, self.generator, self.cache = encoder, generator, cache
         self.warnings: list[str] = []
         self.cached = self.denoiser_rows = 0
         self._on_progress = on_progress
@@ -150,7 +150,7 @@ class Visualizer:
         """Images of conditioning `[B, n_ctx, text_width]`, one seed each, with their features.
 
         Raises:
-            GeneratorError, ModelError: as `Generator.sample` and `Clip.embed`.
+            GeneratorError, ModelError: as `Generator.sample` and `Encoder.embed`.
         """
         settled = self.generator.settled(sampling)
         keys = [self._key(row, seed, settled) for row, seed in zip(conditioning, seeds, strict=True)]
@@ -244,7 +244,7 @@ class Visualizer:
             conditioning, seeds, sampling, on_step=self._step, on_warning=self.warnings.append
         )
         self.denoiser_rows += self.generator.denoiser_rows - before
-        features = embedded(images, self.clip)
+        features = embedded(images, self.encoder)
         return [Drawn(*pair) for pair in zip(images.cpu().numpy(), features, strict=True)]
 
     def _step(self, images: int) -> None:
@@ -268,9 +268,9 @@ class Visualizer:
 
     def _key(self, conditioning: Tensor, seed: int, sampling: Sampling) -> str:
         """Hash of all that determines an image and its features."""
-        embedder = self.clip.embedder_id
+        embedder = self.encoder.embedder_id
         facts = [_FORMAT, self.generator.identity, embedder.weights, embedder.architecture]
-        facts += [embedder.preprocessing, str(self.clip.device.type), str(self.clip.dtype)]
+        facts += [embedder.preprocessing, str(self.encoder.device.type), str(self.encoder.dtype)]
         facts += [asdict(sampling), seed]
         row = conditioning.float().cpu().contiguous().numpy().tobytes()
         return hashlib.sha256(json.dumps(facts).encode() + row).hexdigest()[:32]
@@ -285,22 +285,22 @@ class Visualizer:
             )
 
 
-def embedded(images: Tensor, clip: Clip) -> NDArray[np.float32]:
+def embedded(images: Tensor, encoder: Encoder) -> NDArray[np.float32]:
     """Image features `[B, embed_dim]` of generated images, uint8 `[B, height, width, 3]`, resized on their device."""
-    height, width = clip.preprocessing.size
+    height, width = encoder.preprocessing.size
     if images.shape[1] * width == images.shape[2] * height:  # nothing to crop or to pad
         from torchvision.transforms.v2 import functional
         from torchvision.transforms.v2.functional import InterpolationMode
 
         method = InterpolationMode.BICUBIC
-        if clip.preprocessing.interpolation == "bilinear":
+        if encoder.preprocessing.interpolation == "bilinear":
             method = InterpolationMode.BILINEAR
         planes = images.permute(0, 3, 1, 2)
         resized = functional.resize(planes, [height, width], method, antialias=True).permute(0, 2, 3, 1)
     else:
         shown = [Image.fromarray(image) for image in images.cpu().numpy()]
-        resized = torch.from_numpy(np.stack([clip.preprocessing.pixels(image) for image in shown]))
-    parts = [clip.embed(part) for part in torch.split(resized, _EMBEDDED_AT_ONCE)]
+        resized = torch.from_numpy(np.stack([encoder.preprocessing.pixels(image) for image in shown]))
+    parts = [encoder.embed(part) for part in torch.split(resized, _EMBEDDED_AT_ONCE)]
     return torch.cat(parts).cpu().numpy()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, GairError, GairWarning
 from gair_search.gair.algorithm import (
     GairOptions,
@@ -42,18 +42,18 @@ class Subject:
     concept_features: NDArray[np.float32]
 
     @classmethod
-    def of(cls, prompt: str, clip: Clip, lookup: Lookup, options: GairOptions) -> "Subject":
+    def of(cls, prompt: str, encoder: Encoder, lookup: Lookup, options: GairOptions) -> "Subject":
         """Gather it; no tower is read, save for images that the options name.
 
         Raises:
             ConceptError, ImageError: as `mixed_concept`, `attributes_of` and `features_of`.
         """
         token = mixed_concept(prompt, lookup)
-        return cls(prompt, token, attributes_of(token, options), features_of(token, clip, options))
+        return cls(prompt, token, attributes_of(token, options), features_of(token, encoder, options))
 
-    def mixture(self, clip: Clip, lookup: Lookup) -> Mixture:
+    def mixture(self, encoder: Encoder, lookup: Lookup) -> Mixture:
         """What there is to mix. Raises as `gair.mixture`."""
-        return mixture(self.prompt, clip, lookup, self.attributes)
+        return mixture(self.prompt, encoder, lookup, self.attributes)
 
 
 def mixed_concept(prompt: str, lookup: Lookup) -> CustomToken:
@@ -79,7 +79,7 @@ def attributes_of(token: CustomToken, options: GairOptions) -> list[str]:
     )
 
 
-def features_of(token: CustomToken, clip: Clip, options: GairOptions) -> NDArray[np.float32]:
+def features_of(token: CustomToken, encoder: Encoder, options: GairOptions) -> NDArray[np.float32]:
     """Mean features `[embed_dim]` of a concept's images: of those that the options name, else of its file.
 
     Raises:
@@ -87,7 +87,7 @@ def features_of(token: CustomToken, clip: Clip, options: GairOptions) -> NDArray
         ImageError: a named image can't be read.
     """
     if options.concept_images:
-        mean: NDArray[np.float32] = clip.encode_files(options.concept_images).mean(axis=0)
+        mean: NDArray[np.float32] = encoder.encode_files(options.concept_images).mean(axis=0)
         return mean
     stored = facts.concept_features(token)
     if stored is None:
@@ -95,8 +95,8 @@ def features_of(token: CustomToken, clip: Clip, options: GairOptions) -> NDArray
             f"the file of <{token.name}> holds no features of its concept images, which GAIR compares with; "
             f"name some of them, or learn it again"
         )
-    its, ours = facts.learned_with(token), str(clip.embedder_id)
-    if len(stored) != clip.spec.embed_dim or (its and its.rpartition(" (")[2] != ours.rpartition(" (")[2]):
+    its, ours = facts.learned_with(token), str(encoder.embedder_id)
+    if len(stored) != encoder.spec.embed_dim or (its and its.rpartition(" (")[2] != ours.rpartition(" (")[2]):
         raise ConceptError(
             f"the features of the concept images in the file of <{token.name}> are those of {its or 'another'}"
             f", and this is {ours}; name some of the images, or learn it again with this model"
@@ -104,24 +104,24 @@ def features_of(token: CustomToken, clip: Clip, options: GairOptions) -> NDArray
     return stored
 
 
-def mixed_query(prompt: str, w: float, clip: Clip, lookup: Lookup, options: GairOptions) -> Query:
+def mixed_query(prompt: str, w: float, encoder: Encoder, lookup: Lookup, options: GairOptions) -> Query:
     """The query of a prompt at a mixing weight in 0..1; no image is drawn.
 
     Raises:
         ConceptError: as `mixed_concept` and `attributes_of`; others as `gair.mixture`.
     """
-    told = mixture(prompt, clip, lookup, attributes_of(mixed_concept(prompt, lookup), options))
+    told = mixture(prompt, encoder, lookup, attributes_of(mixed_concept(prompt, lookup), options))
     return _query(prompt, told, w)
 
 
 def visualizer_for(
-    clip: Clip,
+    encoder: Encoder,
     generator: Generator,
     options: GairOptions,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Visualizer:
     """A fresh visualizer, with the cache on disk where the options want it."""
-    return Visualizer(clip, generator, ImageCache() if options.cache else None, on_progress)
+    return Visualizer(encoder, generator, ImageCache() if options.cache else None, on_progress)
 
 
 def run(subject: Subject, visualizer: Visualizer, lookup: Lookup, options: GairOptions) -> GairResult:
@@ -130,7 +130,7 @@ def run(subject: Subject, visualizer: Visualizer, lookup: Lookup, options: GairO
     Raises:
         GeneratorError, ModelError: as `Visualizer.explore` and `visualize.best`; others as `gair.mixture`.
     """
-    told = subject.mixture(visualizer.clip, lookup)
+    told = subject.mixture(visualizer.encoder, lookup)
     candidates, context_features = visualizer.explore(told, subject.concept_features, options)
     w = best(candidates) if options.w is None else options.w
     if subject.token.facts.get(facts.METHOD) == facts.PROMPT_TUNING:
@@ -163,13 +163,13 @@ def drawn_as_it_is(
     Raises:
         GeneratorError, ModelError: as `Visualizer.draw`; others as `compile_prompt`.
     """
-    clip = visualizer.clip
-    shown = visualizer.show(prompt_conditioning(prompt, clip, lookup), options)
+    encoder = visualizer.encoder
+    shown = visualizer.show(prompt_conditioning(prompt, encoder, lookup), options)
     return GairResult(
         selected_weight=1.0,
         by_hand=False,
         candidates=(shown,),
-        query=plain_query(prompt, clip, lookup),
+        query=plain_query(prompt, encoder, lookup),
         concept=None,
         attributes=(),
         concept_features=None,

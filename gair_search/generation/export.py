@@ -56,7 +56,7 @@ def pipeline_folder(spec: ModelSpec) -> Path:
     """
     from filelock import FileLock, Timeout
 
-    from gair_search.encoder.clip import Clip
+    from gair_search.encoder.clip import Encoder
 
     parts = generator_parts(spec)
     name = re.sub(r"[^\w.-]+", "-", re.split(r"[/:]", spec.name)[-1])
@@ -70,7 +70,7 @@ def pipeline_folder(spec: ModelSpec) -> Path:
                 return target
             for left in (target, *target.parent.glob(f".{target.name}.*")):  # damaged; of a killed process
                 shutil.rmtree(left, ignore_errors=True)
-            return assemble(parts, Clip(spec, "cpu").text_tower, target)
+            return assemble(parts, Encoder(spec, "cpu").text_tower, target)
     except Timeout:
         raise ModelError(
             f"{target} is being assembled by another process, for more than {_LOCK_SECONDS:.0f} s; try again later"
@@ -88,9 +88,9 @@ def export(spec: ModelSpec, target: Path) -> Path:
     Raises:
         ModelError: as `pipeline_folder` and `assemble`.
     """
-    from gair_search.encoder.clip import Clip
+    from gair_search.encoder.clip import Encoder
 
-    return assemble(generator_parts(spec), Clip(spec, "cpu").text_tower, target, link=False)
+    return assemble(generator_parts(spec), Encoder(spec, "cpu").text_tower, target, link=False)
 
 
 def assemble(parts: Path, tower: "TextTower", target: Path, link: bool = True) -> Path:

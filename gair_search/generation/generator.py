@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from gair_search.encoder import checksums
-from gair_search.encoder.clip import Clip, TextTower
+from gair_search.encoder.clip import Encoder, TextTower
 from gair_search.errors import GeneratorError
 from gair_search.generation.export import check_parts, generator_parts
 
@@ -84,11 +84,11 @@ class Generator:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, clip: Clip, source: str | Path | None = None) -> "Generator":
+    def load(cls, encoder: Encoder, source: str | Path | None = None) -> "Generator":
         """Load a generator for a model, on the model's device and in its precision.
 
         Args:
-            clip: the model whose text tower drives it.
+            encoder: the model whose text tower drives it.
             source: a folder in diffusers' layout of Stable Diffusion 1.x, or the name of a repository that is
                 in Hugging Face's cache; None takes the model's own `generator/`.
 
@@ -96,21 +96,21 @@ class Generator:
             GeneratorError: it is not on this machine, is of another format, or has another text encoder.
             ModelError: as `pipeline.check_parts`; the text tower takes plain prompts only.
         """
-        tower = clip.text_tower
+        tower = encoder.text_tower
         if source is None:
-            folder = generator_parts(clip.spec)
+            folder = generator_parts(encoder.spec)
             check_parts(folder, tower)
         else:
             folder = _found(source)
-            _check_folder(folder, tower, clip.spec.name)
-        unet, vae, scheduler = _loaded(folder, clip.dtype)
+            _check_folder(folder, tower, encoder.spec.name)
+        unet, vae, scheduler = _loaded(folder, encoder.dtype)
         if unet.config.in_channels != vae.config.latent_channels:
             raise GeneratorError(
                 f"the UNet in {folder} takes {unet.config.in_channels} channels and the VAE gives "
                 f"{vae.config.latent_channels}; expected a text-to-image model, not one for inpainting or depth"
             )
         for part in (unet, vae):
-            part.eval().requires_grad_(False).to(clip.device, memory_format=torch.channels_last)
+            part.eval().requires_grad_(False).to(encoder.device, memory_format=torch.channels_last)
         with torch.inference_mode():
             empty = tower.encode_ids([[]], full_context=True).conditioning
         return cls(unet, vae, scheduler, empty, _identity(folder))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import ModelSpec, own_settings
 from gair_search.errors import ConceptError, ModelError
 from gair_search.learning import attributes, negatives
@@ -109,10 +109,10 @@ def views(image: Image.Image, n: int) -> list[Image.Image]:
     return [crop(image) for _ in range(n)]
 
 
-def image_features(images: Sequence[Image.Image], clip: Clip) -> Tensor:
+def image_features(images: Sequence[Image.Image], encoder: Encoder) -> Tensor:
     """`[len(images), embed_dim]`, normalised."""
-    pixels = [clip.preprocessing.pixels(image) for image in images]
-    return torch.from_numpy(negatives.from_pixels(pixels, clip))
+    pixels = [encoder.preprocessing.pixels(image) for image in images]
+    return torch.from_numpy(negatives.from_pixels(pixels, encoder))
 
 
 @torch.no_grad()  # not inference mode: gradients pass by these on their way to the token
@@ -130,7 +130,7 @@ def learn_token(
     name: str,
     images: Sequence[Image.Image],
     parent: str,
-    clip: Clip,
+    encoder: Encoder,
     find_negatives: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]],
     *,
     settings: Settings | None = None,
@@ -146,7 +146,7 @@ def learn_token(
         name: of the concept.
         images: 3 to 5 photos of it, RGB.
         parent: what it is a kind of, "dress".
-        clip: the model; the token belongs to its text tower.
+        encoder: the model; the token belongs to its text tower.
         find_negatives: (text features of 'image of a c' `[embed_dim]`, features of the concept images and
             their views `[N, embed_dim]`) -> features of negative images `[K, embed_dim]`.
         settings: as `settings_for` the model unless given; `method` sets the loss weights.
@@ -159,12 +159,12 @@ def learn_token(
         ConceptError: no images, no parent, too few negatives; the method needs a generator.
         PromptError, ModelError.
     """
-    settings = (settings or settings_for(clip.spec)).by(method)
+    settings = (settings or settings_for(encoder.spec)).by(method)
     _check(name, images, parent, settings, generator)
-    tower = clip.text_tower
+    tower = encoder.text_tower
     _check_length(tower, parent, settings)
     words = list(adjectives) or attributes.nearest(tower, parent, settings.n_attributes)
-    problem = prepare(images, parent, clip, find_negatives, settings, words, generator, seed)
+    problem = prepare(images, parent, encoder, find_negatives, settings, words, generator, seed)
     learned = learn_vectors(problem, tower, settings, seed, on_look)
     vectors = learned.vectors.float().cpu().numpy()
     concept = problem.concept[: len(images)].cpu().numpy()
@@ -180,13 +180,15 @@ def learn_token(
         "learned_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "quality": json.dumps(quality(learned.vectors, problem, tower, words)),
     }
-    return Lesson(CustomToken(name, vectors, tower.table_hash, str(clip.embedder_id), parent, said), learned)
+    return Lesson(
+        CustomToken(name, vectors, tower.table_hash, str(encoder.embedder_id), parent, said), learned
+    )
 
 
 def prepare(
     images: Sequence[Image.Image],
     parent: str,
-    clip: Clip,
+    encoder: Encoder,
     find_negatives: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]],
     settings: Settings,
     words: Sequence[str],
@@ -194,26 +196,26 @@ def prepare(
     seed: int,
 ) -> Problem:
     """Compute everything frozen. Views of every photo, and a quarter of the negatives, are held out."""
-    tower = clip.text_tower
+    tower = encoder.text_tower
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         cropped = [view for image in images for view in views(image, settings.views)]
         held = [view for image in images for view in views(image, max(settings.views // 3, 2))]
-    seen = image_features([*images, *cropped], clip)
-    held_out = image_features(held, clip)
+    seen = image_features([*images, *cropped], encoder)
+    held_out = image_features(held, encoder)
     slot = Slot.template(tower, CLASSIFICATION, parent)
     with torch.inference_mode():
         (plain,) = slot.encode(tower, slot.before[:0]).features
     found = find_negatives(plain.cpu().numpy(), torch.cat([seen, held_out]).numpy())
-    shuffled = torch.from_numpy(found[np.random.default_rng(seed).permutation(len(found))]).to(clip.device)
+    shuffled = torch.from_numpy(found[np.random.default_rng(seed).permutation(len(found))]).to(encoder.device)
     kept = max(len(shuffled) // 4, 1)
     embeddings = attributes.average_embeddings(tower, words)
     subspace = attribute_subspace(embeddings, settings.rank) if settings.projection else None
     return Problem(
         parent=parent,
-        concept=seen.to(clip.device),
+        concept=seen.to(encoder.device),
         negatives=shuffled[kept:],
-        held_out_concept=held_out.to(clip.device),
+        held_out_concept=held_out.to(encoder.device),
         held_out_negatives=shuffled[:kept],
         subspace=subspace,
         first=first_vectors(embeddings, settings.n_vectors, seed),
@@ -289,7 +291,7 @@ class Lessons:
 
 def learn_together(
     concepts: Mapping[str, Sequence[Image.Image]],
-    clip: Clip,
+    encoder: Encoder,
     *,
     settings: Settings | None = None,
     method: Method = "joint",
@@ -301,29 +303,29 @@ def learn_together(
 
     Args:
         concepts: name of a token -> its photos, RGB; two concepts or more.
-        clip, settings, method, generator, seed: as for `learn_token`; there is no subspace, since no parent says
+        encoder, settings, method, generator, seed: as for `learn_token`; there is no subspace, since no parent says
             which attributes suit.
         on_step: told (steps done, joint loss) every `check_every` steps. A KeyboardInterrupt ends the run.
 
     Raises:
         ConceptError: fewer than two concepts, one without photos; the method needs a generator.
     """
-    settings = (settings or settings_for(clip.spec)).by(method)
+    settings = (settings or settings_for(encoder.spec)).by(method)
     if len(concepts) < 2:
         raise ConceptError(
             f"{len(concepts)} concept: telling concepts apart takes two or more, one folder each"
         )
     for name, images in concepts.items():
         _check(name, images, "thing", settings, generator)
-    tower = clip.text_tower
+    tower = encoder.text_tower
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         seen = [
             [*images, *(v for i in images for v in views(i, settings.views))] for images in concepts.values()
         ]
         held = [[view for image in images for view in views(image, 2)] for images in concepts.values()]
-    features, labels = _of_classes(seen, clip)
-    unseen, truth = _of_classes(held, clip)
+    features, labels = _of_classes(seen, encoder)
+    unseen, truth = _of_classes(held, encoder)
     start = attributes.average_embeddings(tower, attributes.vocabulary()).mean(0)
     classes = Classes(
         features,
@@ -360,12 +362,12 @@ def learn_together(
         mean = features[labels == i][: len(images)].mean(0).cpu().numpy()
         own = {**said, facts.CONCEPT_FEATURES: facts.pack(mean), "n_images": str(len(images))}
         rows = vectors[i].float().cpu().numpy()
-        tokens.append(CustomToken(name, rows, tower.table_hash, str(clip.embedder_id), "", own))
+        tokens.append(CustomToken(name, rows, tower.table_hash, str(encoder.embedder_id), "", own))
     return Lessons(tuple(tokens), classifier, accuracy)
 
 
-def _of_classes(images: Sequence[Sequence[Image.Image]], clip: Clip) -> tuple[Tensor, Tensor]:
+def _of_classes(images: Sequence[Sequence[Image.Image]], encoder: Encoder) -> tuple[Tensor, Tensor]:
     """Features `[N, embed_dim]` and labels `[N]` of classes' images."""
-    features = torch.cat([image_features(own, clip) for own in images]).to(clip.device)
-    labels = torch.cat([torch.full((len(own),), i) for i, own in enumerate(images)]).to(clip.device)
+    features = torch.cat([image_features(own, encoder) for own in images]).to(encoder.device)
+    labels = torch.cat([torch.full((len(own),), i) for i, own in enumerate(images)]).to(encoder.device)
     return features, labels

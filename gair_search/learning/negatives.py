@@ -15,7 +15,7 @@ from gair_search.images.photos import image_files, load_images
 from gair_search.learning.templates import CLASSIFICATION, Slot
 
 if TYPE_CHECKING:
-    from gair_search.encoder.clip import Clip
+    from gair_search.encoder.clip import Encoder
     from gair_search.gallery import Gallery
     from gair_search.generation.generator import Generator
 
@@ -84,7 +84,7 @@ def from_gallery(
 
 
 def from_pixels(
-    images: Sequence[NDArray[np.uint8]], clip: "Clip", batch_size: int = 32
+    images: Sequence[NDArray[np.uint8]], encoder: "Encoder", batch_size: int = 32
 ) -> NDArray[np.float32]:
     """Features of negative images that are at hand (generated, or of a folder), `[K, embed_dim]`.
 
@@ -92,9 +92,9 @@ def from_pixels(
         images: preprocessed pixels, uint8 `[height, width, 3]` each.
     """
     parts = [
-        clip.encode_images(np.stack(images[i : i + batch_size])) for i in range(0, len(images), batch_size)
+        encoder.encode_images(np.stack(images[i : i + batch_size])) for i in range(0, len(images), batch_size)
     ]
-    return np.concatenate(parts) if parts else np.empty((0, clip.spec.embed_dim), np.float32)
+    return np.concatenate(parts) if parts else np.empty((0, encoder.spec.embed_dim), np.float32)
 
 
 def find_negatives(
@@ -103,7 +103,7 @@ def find_negatives(
     plain: NDArray[np.float32],
     concept: NDArray[np.float32],
     *,
-    clip: "Clip",
+    encoder: "Encoder",
     gallery: "Gallery",
     generator: "Generator | None",
     without: Sequence[Path] = (),
@@ -116,7 +116,7 @@ def find_negatives(
         parent: as text, "dress".
         plain: text features of 'image of a c', `[embed_dim]`.
         concept, without: as for `from_gallery`.
-        clip: the model.
+        encoder: the model.
         gallery: may be empty, or not be there.
         generator: needed for `generated`.
 
@@ -126,27 +126,31 @@ def find_negatives(
         GeneratorError, ModelError: as `Generator.sample`.
     """
     if source in (None, "gallery"):
-        found = np.empty((0, clip.spec.embed_dim), np.float32)
+        found = np.empty((0, encoder.spec.embed_dim), np.float32)
         if source or gallery.embedder:
-            gallery.require(clip.embedder_id)
+            gallery.require(encoder.embedder_id)
             found = from_gallery(gallery, plain, concept, without=without)
         if source or generator is None or len(found) >= MIN_NEGATIVES:
             return require(found, f"the gallery at {gallery.name}")
     if source in (None, "generated"):
         assert generator is not None
-        return require(from_pixels(parent_images(parent, clip, generator), clip), "the generator")
+        return require(from_pixels(parent_images(parent, encoder, generator), encoder), "the generator")
     images, _ = load_images(image_files([Path(source)]))
-    return require(from_pixels([clip.preprocessing.pixels(image) for image in images], clip), str(source))
+    return require(
+        from_pixels([encoder.preprocessing.pixels(image) for image in images], encoder), str(source)
+    )
 
 
-def parent_images(parent: str, clip: "Clip", generator: "Generator", n: int = 16) -> list[NDArray[np.uint8]]:
+def parent_images(
+    parent: str, encoder: "Encoder", generator: "Generator", n: int = 16
+) -> list[NDArray[np.uint8]]:
     """Images drawn from 'image of a c' (section 4.2), preprocessed; the seeds are always the same."""
-    tower = clip.text_tower
+    tower = encoder.text_tower
     slot = Slot.template(tower, CLASSIFICATION, parent)
     with torch.inference_mode():
         conditioning = slot.encode(tower, slot.before[:0], full_context=True).conditioning
     drawn = generator.sample(conditioning.expand(n, -1, -1), range(n))
-    return [clip.preprocessing.pixels(Image.fromarray(image)) for image in drawn.cpu().numpy()]
+    return [encoder.preprocessing.pixels(Image.fromarray(image)) for image in drawn.cpu().numpy()]
 
 
 def require(negatives: NDArray[np.float32], where: str) -> NDArray[np.float32]:

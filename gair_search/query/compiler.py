@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gair_search.encoder.clip import Clip, TextEncoding, TextTower
+from gair_search.encoder.clip import Encoder, TextEncoding, TextTower
 from gair_search.errors import ConceptError, PromptError
 from gair_search.images.decoding import SUFFIXES
 from gair_search.query.language import Span, parse
@@ -120,10 +120,10 @@ def compile_prompt(prompt: str, tower: TextTower, lookup: Lookup) -> CompiledPro
     return CompiledPrompt(prompt, tuple(tokens), embeddings, weights)
 
 
-def encode(compiled: CompiledPrompt, clip: Clip) -> TextEncoding:
+def encode(compiled: CompiledPrompt, encoder: Encoder) -> TextEncoding:
     """Text features `[1, embed_dim]` and conditioning `[1, n, text_width]` of a compiled prompt."""
     plain = bool((compiled.token_weights == 1).all())
-    return clip.encode_text(compiled.embeddings, compiled.end, None if plain else compiled.token_weights)
+    return encoder.encode_text(compiled.embeddings, compiled.end, None if plain else compiled.token_weights)
 
 
 def full_context(compiled: CompiledPrompt, tower: TextTower) -> tuple[Tensor, Tensor]:
@@ -140,20 +140,22 @@ def full_context(compiled: CompiledPrompt, tower: TextTower) -> tuple[Tensor, Te
     return torch.cat([compiled.embeddings, padding], 1), torch.cat([compiled.token_weights, ones], 1)
 
 
-def query_vector(prompt: str, clip: Clip, lookup: Lookup) -> tuple[NDArray[np.float32], tuple[Token, ...]]:
+def query_vector(
+    prompt: str, encoder: Encoder, lookup: Lookup
+) -> tuple[NDArray[np.float32], tuple[Token, ...]]:
     """Text features of a prompt, float32 `[embed_dim]`, and its tokens.
 
     A tower that takes plain prompts only gets them as they are; anything else is refused.
 
     Raises:
-        PromptError, ConceptError, ModelError: as `compile_prompt` and `Clip.text_tower`.
+        PromptError, ConceptError, ModelError: as `compile_prompt` and `Encoder.text_tower`.
     """
     spans = parse(prompt)
-    if clip.plain_only and len(spans) == 1 and spans[0].concept is None and spans[0].weight == 1:
-        features = clip.encode_plain(spans[0].text)
+    if encoder.plain_only and len(spans) == 1 and spans[0].concept is None and spans[0].weight == 1:
+        features = encoder.encode_plain(spans[0].text)
         return features[0].cpu().numpy(), (Token(spans[0].text, 1.0, spans[0].start, spans[0].end),)
-    compiled = compile_prompt(prompt, clip.text_tower, lookup)
-    return encode(compiled, clip).features[0].cpu().numpy(), compiled.tokens
+    compiled = compile_prompt(prompt, encoder.text_tower, lookup)
+    return encode(compiled, encoder).features[0].cpu().numpy(), compiled.tokens
 
 
 def combine(terms: Sequence[tuple[float, NDArray[np.float32]]], prompt: str) -> NDArray[np.float32]:
@@ -170,19 +172,21 @@ def combine(terms: Sequence[tuple[float, NDArray[np.float32]]], prompt: str) -> 
     return mixed
 
 
-def plain_query(prompt: str, clip: Clip, lookup: Lookup) -> Query:
+def plain_query(prompt: str, encoder: Encoder, lookup: Lookup) -> Query:
     """The query of a prompt as it is. Raises as `query_vector`."""
-    vector, tokens = query_vector(prompt, clip, lookup)
+    vector, tokens = query_vector(prompt, encoder, lookup)
     return Query(prompt, vector, tokens, ((1.0, prompt),))
 
 
-def summed(query: Query, plus: Sequence[str], minus: Sequence[str], clip: Clip, lookup: Lookup) -> Query:
+def summed(
+    query: Query, plus: Sequence[str], minus: Sequence[str], encoder: Encoder, lookup: Lookup
+) -> Query:
     """A query with whole queries added to it and subtracted from it; itself without any.
 
     Args:
         query: the prompt's own, which counts once.
         plus, minus: text, or the path of an image; `2.0:` in front gives a factor.
-        clip: the model.
+        encoder: the model.
         lookup: of concepts.
 
     Raises:
@@ -196,7 +200,7 @@ def summed(query: Query, plus: Sequence[str], minus: Sequence[str], clip: Clip, 
         for other in others:
             factor, what = split_factor(other)
             terms.append((sign * factor, what))
-            vectors.append(_features(what, clip, lookup))
+            vectors.append(_features(what, encoder, lookup))
     factors = [factor for factor, _ in terms]
     mixed = combine(list(zip(factors, vectors, strict=True)), query.prompt)
     return replace(query, vector=mixed, terms=tuple(terms))
@@ -214,12 +218,12 @@ def split_factor(term: str) -> tuple[float, str]:
     return float(match[1]), term[match.end() :]
 
 
-def _features(what: str, clip: Clip, lookup: Lookup) -> NDArray[np.float32]:
+def _features(what: str, encoder: Encoder, lookup: Lookup) -> NDArray[np.float32]:
     """Features `[embed_dim]` of a text, or of an image where `what` is the path of one."""
     if Path(what).suffix.lower() in SUFFIXES:
-        features: NDArray[np.float32] = clip.encode_files([what])[0]
+        features: NDArray[np.float32] = encoder.encode_files([what])[0]
         return features
-    return query_vector(what, clip, lookup)[0]
+    return query_vector(what, encoder, lookup)[0]
 
 
 def _span_tokens(span: Span, tower: TextTower, lookup: Lookup) -> tuple[list[Token], Tensor]:

@@ -33,7 +33,7 @@ def engine(tmp_path: Path, photos: Path) -> Engine:
 
 def test_an_image_finds_itself_first_and_similar_leaves_it_out(engine: Engine, photos: Path) -> None:
     path = photos / "002.jpg"
-    found = engine.gallery.search(engine.clip.encode_files([path])[0], 1)[0]
+    found = engine.gallery.search(engine.encoder.encode_files([path])[0], 1)[0]
     assert (found.path, round(found.score, 4)) == (str(path), 1.0)
     hits = engine.similar(path, 3)
     assert str(path) not in [hit.path for hit in hits]
@@ -74,7 +74,7 @@ def test_plus_and_minus_take_text_and_images(engine: Engine, photos: Path) -> No
     assert engine.search("a blob", 1, plus=[f"50:{image}"])[0].path == str(image)
     assert engine.search("a blob", 6, minus=[f"50:{image}"])[-1].path == str(image)
     query = engine.compile("a dog", plus=["2:a cat"], minus=["0.5:grass"])
-    text = engine.clip.encode_plain
+    text = engine.encoder.encode_plain
     total = (text("a dog") + 2 * text("a cat") - 0.5 * text("grass"))[0].numpy()
     assert np.allclose(query.vector, total / np.linalg.norm(total), atol=1e-6)
     assert query.terms == ((1.0, "a dog"), (2.0, "a cat"), (-0.5, "grass"))
@@ -85,7 +85,7 @@ def test_plus_and_minus_take_text_and_images(engine: Engine, photos: Path) -> No
 
 
 def test_custom_tokens_by_name_and_as_the_active_concept(engine: Engine) -> None:
-    tower = engine.clip.text_tower
+    tower = engine.encoder.text_tower
     vectors = tower.tower.token_embedding.weight[tower.token_ids("dress")].numpy().copy()
     engine.tokens.save(CustomToken("my-dress", vectors, tower.table_hash))
     plain = engine.compile("a dress on grass").vector
@@ -122,7 +122,9 @@ def test_another_embedder_is_refused_and_the_gallerys_own_is_the_default(
     import json
     import shutil
 
-    folder = shutil.copytree(Path(engine.clip.spec.architecture.removeprefix("local-dir:")), tmp_path / "m")
+    folder = shutil.copytree(
+        Path(engine.encoder.spec.architecture.removeprefix("local-dir:")), tmp_path / "m"
+    )
     config = json.loads((folder / "open_clip_config.json").read_text())
     config["preprocess_cfg"]["resize_mode"] = "squash"
     (folder / "open_clip_config.json").write_text(json.dumps(config))

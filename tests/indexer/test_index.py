@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from support.photos import encoded, make_photos, picture
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError
 from gair_search.gallery.base import Gallery
 from gair_search.indexer.index import IndexReport, index_folders
@@ -20,10 +20,10 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(clip: Clip, gallery: Gallery, photos: Path):
+def run(encoder: Encoder, gallery: Gallery, photos: Path):
     def index(**options: object) -> IndexReport:
         return index_folders(
-            [photos], clip.spec, clip.encode_images, gallery, batch_size=3, workers=0, **options
+            [photos], encoder.spec, encoder.encode_images, gallery, batch_size=3, workers=0, **options
         )
 
     return index
@@ -36,18 +36,18 @@ def stored(gallery: Gallery, photos: Path) -> dict[str, np.ndarray]:
     return {os.path.relpath(r.payload["path"], photos): vectors[r.id] for r in records}
 
 
-def expected(clip: Clip, photos: Path) -> dict[str, np.ndarray]:
+def expected(encoder: Encoder, photos: Path) -> dict[str, np.ndarray]:
     """Relative path -> features straight from the file."""
     from gair_search.images.decoding import load_pixels
 
     paths = sorted(p for p in photos.rglob("*") if p.is_file())
-    pixels = np.stack([load_pixels(p, clip.preprocessing) for p in paths])
-    return dict(zip((os.path.relpath(p, photos) for p in paths), clip.encode_images(pixels), strict=True))
+    pixels = np.stack([load_pixels(p, encoder.preprocessing) for p in paths])
+    return dict(zip((os.path.relpath(p, photos) for p in paths), encoder.encode_images(pixels), strict=True))
 
 
-def assert_faithful(gallery: Gallery, clip: Clip, photos: Path) -> None:
+def assert_faithful(gallery: Gallery, encoder: Encoder, photos: Path) -> None:
     """Every file's vector is that of its own content, and nothing else is stored."""
-    ours, truth = stored(gallery, photos), expected(clip, photos)
+    ours, truth = stored(gallery, photos), expected(encoder, photos)
     assert set(ours) == set(truth)
     for name, vector in truth.items():
         assert np.allclose(ours[name], vector, atol=1e-5), name
@@ -58,11 +58,11 @@ def counts(report: IndexReport) -> dict[str, int]:
     return {name: n for name in names if (n := getattr(report, name))}
 
 
-def test_first_run_stores_everything_and_second_nothing(run, clip, gallery, photos) -> None:
+def test_first_run_stores_everything_and_second_nothing(run, encoder, gallery, photos) -> None:
     report = run()
     assert counts(report) == {"embedded": 8}
     assert report.found == report.total == 8
-    assert_faithful(gallery, clip, photos)
+    assert_faithful(gallery, encoder, photos)
     assert counts(run()) == {"unchanged": 8}
 
 
@@ -86,41 +86,41 @@ def test_payload(run, gallery: Gallery, photos: Path) -> None:
     assert len(payload["content_hash"]) == 32
 
 
-def test_changed_files_are_embedded_again(run, clip, gallery, photos) -> None:
+def test_changed_files_are_embedded_again(run, encoder, gallery, photos) -> None:
     run()
     (photos / "003.jpg").write_bytes(encoded(picture(99)))
     assert counts(run()) == {"embedded": 1, "unchanged": 7}
-    assert_faithful(gallery, clip, photos)
+    assert_faithful(gallery, encoder, photos)
 
 
-def test_touched_files_reuse_their_vectors(run, clip, gallery, photos) -> None:
+def test_touched_files_reuse_their_vectors(run, encoder, gallery, photos) -> None:
     run()
     os.utime(photos / "003.jpg", (1, 1))
     assert counts(run()) == {"reused": 1, "unchanged": 7}
     assert counts(run()) == {"unchanged": 8}
-    assert_faithful(gallery, clip, photos)
+    assert_faithful(gallery, encoder, photos)
 
 
-def test_renamed_and_duplicate_files_reuse_vectors(run, clip, gallery, photos) -> None:
+def test_renamed_and_duplicate_files_reuse_vectors(run, encoder, gallery, photos) -> None:
     run()
     (photos / "000.jpg").rename(photos / "renamed.jpg")
     (photos / "sub").mkdir()
     (photos / "001.jpg").rename(photos / "sub" / "001.jpg")
     shutil.copy(photos / "002.jpg", photos / "copy.jpg")
     assert counts(run()) == {"reused": 3, "unchanged": 6, "moved": 2}
-    assert_faithful(gallery, clip, photos)
+    assert_faithful(gallery, encoder, photos)
     (payload,) = [r.payload for r in gallery.records() if r.payload["path"].endswith("copy.jpg")]
     assert (payload["width"], payload["height"], payload["format"]) == (96, 64, "JPEG")
 
 
-def test_duplicates_in_one_first_run_are_embedded_once(run, clip, gallery, photos) -> None:
+def test_duplicates_in_one_first_run_are_embedded_once(run, encoder, gallery, photos) -> None:
     for i in range(4):
         shutil.copy(photos / "002.jpg", photos / f"copy{i}.jpg")
     assert counts(run()) == {"embedded": 8, "reused": 4}
-    assert_faithful(gallery, clip, photos)
+    assert_faithful(gallery, encoder, photos)
 
 
-def test_files_that_trade_names_keep_their_own_vectors(run, clip, gallery, photos) -> None:
+def test_files_that_trade_names_keep_their_own_vectors(run, encoder, gallery, photos) -> None:
     """The hard case: the stored vector that a file wants is overwritten before the file's turn comes."""
     run()
     names = [photos / f"{i:03d}.jpg" for i in range(8)]
@@ -129,26 +129,26 @@ def test_files_that_trade_names_keep_their_own_vectors(run, clip, gallery, photo
         path.write_bytes(content)
         os.utime(path, (5, 5))
     assert counts(run()) == {"reused": 8}
-    assert_faithful(gallery, clip, photos)
+    assert_faithful(gallery, encoder, photos)
 
 
 def test_a_new_picture_under_an_old_name_while_the_old_one_moved_far_behind(
-    run, clip, gallery, photos
+    run, encoder, gallery, photos
 ) -> None:
     run()
     (photos / "000.jpg").rename(photos / "zzz.jpg")
     (photos / "000.jpg").write_bytes(encoded(picture(77)))
     assert counts(run()) == {"embedded": 1, "reused": 1, "unchanged": 7}
-    assert_faithful(gallery, clip, photos)
+    assert_faithful(gallery, encoder, photos)
 
 
-def test_gone_files_stay_until_pruned(run, clip, gallery, photos) -> None:
+def test_gone_files_stay_until_pruned(run, encoder, gallery, photos) -> None:
     run()
     (photos / "000.jpg").unlink()
     assert counts(run()) == {"unchanged": 7, "gone": 1}
     assert gallery.count() == 8
     assert counts(run(prune=True)) == {"unchanged": 7, "pruned": 1}
-    assert_faithful(gallery, clip, photos)
+    assert_faithful(gallery, encoder, photos)
 
 
 def test_pruning_an_emptied_folder_is_refused(run, gallery, photos) -> None:
@@ -161,30 +161,35 @@ def test_pruning_an_emptied_folder_is_refused(run, gallery, photos) -> None:
     assert gallery.count() == 8
 
 
-def test_pruning_keeps_to_the_folders_it_was_given(clip, gallery, photos, tmp_path) -> None:
+def test_pruning_keeps_to_the_folders_it_was_given(encoder, gallery, photos, tmp_path) -> None:
     make_photos(tmp_path / "photos2", 2, first=20)
-    index_folders([photos, tmp_path / "photos2"], clip.spec, clip.encode_images, gallery, workers=0)
+    index_folders([photos, tmp_path / "photos2"], encoder.spec, encoder.encode_images, gallery, workers=0)
     (tmp_path / "photos2" / "020.jpg").unlink()
-    assert index_folders([photos], clip.spec, clip.encode_images, gallery, prune=True, workers=0).pruned == 0
+    assert (
+        index_folders([photos], encoder.spec, encoder.encode_images, gallery, prune=True, workers=0).pruned
+        == 0
+    )
     assert (
         index_folders(
-            [tmp_path / "photos2"], clip.spec, clip.encode_images, gallery, prune=True, workers=0
+            [tmp_path / "photos2"], encoder.spec, encoder.encode_images, gallery, prune=True, workers=0
         ).pruned
         == 1
     )
 
 
-def test_bad_files_are_skipped_with_reasons_and_tried_again(run, clip, gallery, photos) -> None:
+def test_bad_files_are_skipped_with_reasons_and_tried_again(run, encoder, gallery, photos) -> None:
     (photos / "bad.jpg").write_bytes(b"")
     report = run()
     assert counts(report) == {"embedded": 8}
     assert [(Path(s.path).name, "0 bytes" in s.reason) for s in report.skipped] == [("bad.jpg", True)]
     (photos / "bad.jpg").write_bytes(encoded(picture(60)))
     assert counts(run()) == {"embedded": 1, "unchanged": 8}
-    assert_faithful(gallery, clip, photos)
+    assert_faithful(gallery, encoder, photos)
 
 
-def test_an_interruption_keeps_what_was_stored_and_the_next_run_completes(run, clip, gallery, photos) -> None:
+def test_an_interruption_keeps_what_was_stored_and_the_next_run_completes(
+    run, encoder, gallery, photos
+) -> None:
     def stop(done: int, total: int) -> None:
         assert total == 8
         if done == 7:
@@ -194,11 +199,11 @@ def test_an_interruption_keeps_what_was_stored_and_the_next_run_completes(run, c
         run(on_progress=stop)
     assert gallery.count() == 6
     assert counts(run()) == {"embedded": 2, "unchanged": 6}
-    assert_faithful(gallery, clip, photos)
+    assert_faithful(gallery, encoder, photos)
 
 
 def test_a_move_that_was_cut_off_before_the_old_place_was_dropped_is_completed(
-    run, clip, gallery, photos
+    run, encoder, gallery, photos
 ) -> None:
     """The state that a kill between the two writes leaves: both places stored, one file."""
     run()
@@ -206,12 +211,12 @@ def test_a_move_that_was_cut_off_before_the_old_place_was_dropped_is_completed(
     run()
     (photos / "000.jpg").unlink()
     assert counts(run()) == {"unchanged": 8, "moved": 1}
-    assert_faithful(gallery, clip, photos)
+    assert_faithful(gallery, encoder, photos)
 
 
-def test_workers_give_the_same_gallery(clip, gallery, photos) -> None:
-    index_folders([photos], clip.spec, clip.encode_images, gallery, batch_size=3, workers=2)
-    assert_faithful(gallery, clip, photos)
+def test_workers_give_the_same_gallery(encoder, gallery, photos) -> None:
+    index_folders([photos], encoder.spec, encoder.encode_images, gallery, batch_size=3, workers=2)
+    assert_faithful(gallery, encoder, photos)
 
 
 def test_an_unreadable_folder_is_not_pruned() -> None:

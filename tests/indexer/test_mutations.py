@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.photos import encoded, picture
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.gallery.embedded import EdgeGallery
 from gair_search.indexer.index import index_folders
 
@@ -54,7 +54,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     return bytes(content)
 
 
-def test_500_mutated_files_are_all_accounted_for(clip: Clip, tmp_path: Path) -> None:
+def test_500_mutated_files_are_all_accounted_for(encoder: Encoder, tmp_path: Path) -> None:
     rng = random.Random(20)
     originals = {kind: encoded(picture(i, (120, 90)), kind) for i, kind in enumerate(KINDS)}
     folder = tmp_path / "photos"
@@ -64,7 +64,7 @@ def test_500_mutated_files_are_all_accounted_for(clip: Clip, tmp_path: Path) -> 
         suffix = rng.choice(list(KINDS.values())) if rng.random() < 0.3 else KINDS[kind]
         (folder / f"{i:03d}.{suffix}").write_bytes(mutated(originals[kind], rng))
     gallery = EdgeGallery(tmp_path / "gallery")
-    report = index_folders([folder], clip.spec, clip.encode_images, gallery, workers=2)
+    report = index_folders([folder], encoder.spec, encoder.encode_images, gallery, workers=2)
     gallery.close()
     assert report.found == N
     assert report.embedded + report.reused + len(report.skipped) == N

@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import save_file
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.facts import ATTRIBUTES, CONCEPT_FEATURES, pack
 
@@ -74,20 +74,20 @@ def tiny_generator(folder: Path, width: int) -> Path:
     return folder
 
 
-def tiny_token(clip: Clip, name: str = "my-dress", n: int = 2, **facts: str) -> CustomToken:
+def tiny_token(encoder: Encoder, name: str = "my-dress", n: int = 2, **facts: str) -> CustomToken:
     """A custom token of a tiny model, with attributes and features of concept images."""
     rng = np.random.default_rng(n)
-    tower = clip.text_tower
+    tower = encoder.text_tower
     ids = torch.tensor(tower.token_ids("red old striped dark"))[:n]
     vectors = tower.token_embeddings(ids).detach().numpy() + rng.normal(0, 0.01, (n, tower.width))
-    features = rng.normal(size=(3, clip.spec.embed_dim)).astype(np.float32)
+    features = rng.normal(size=(3, encoder.spec.embed_dim)).astype(np.float32)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     known = {ATTRIBUTES: "blue, old, supercalifragilistic", CONCEPT_FEATURES: pack(features.mean(axis=0))}
     return CustomToken(
         name,
         vectors.astype(np.float32),
         tower.table_hash,
-        str(clip.embedder_id),
+        str(encoder.embedder_id),
         "dress",
         {key: value for key, value in (known | facts).items() if value},
     )

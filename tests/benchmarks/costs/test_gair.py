@@ -13,7 +13,7 @@ from gair_search.benchmarks.costs.gair import (
     Search,
     stand_in,
 )
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from gair_search.errors import ConceptError
 from gair_search.gair.algorithm import TENTHS
@@ -24,16 +24,16 @@ _, UPPER, REFINED, WHOLE = WAYS
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    return Clip(resolve(f"local-dir:{tiny_model(tmp_path_factory.mktemp('model') / 'tiny')}"), "cpu")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    return Encoder(resolve(f"local-dir:{tiny_model(tmp_path_factory.mktemp('model') / 'tiny')}"), "cpu")
 
 
 @pytest.fixture(scope="module")
-def generator(tiny: Clip) -> Generator:
+def generator(tiny: Encoder) -> Generator:
     return Generator.load(tiny)
 
 
-def test_all_ways_see_the_same_images(tiny: Clip, generator: Generator, tmp_path: Path) -> None:
+def test_all_ways_see_the_same_images(tiny: Encoder, generator: Generator, tmp_path: Path) -> None:
     part = Search(tiny, generator, 2, (), Sampling(steps=1))
     part.run(3, tmp_path, tiny.device)
     for found in part.found.values():
@@ -57,7 +57,7 @@ def test_all_ways_see_the_same_images(tiny: Clip, generator: Generator, tmp_path
     assert all(len(seconds) == 2 for seconds in part.seconds[0].values())
 
 
-def test_figures_are_held_against_the_loop_s(tiny: Clip, generator: Generator) -> None:
+def test_figures_are_held_against_the_loop_s(tiny: Encoder, generator: Generator) -> None:
     part = Search(tiny, generator, 2, (), Sampling(steps=1))
     loop = {0.0: 0.1, 0.5: 0.6, 0.6: 0.5, 0.8: 0.3}
     part.found = {
@@ -88,7 +88,7 @@ def test_figures_are_held_against_the_loop_s(tiny: Clip, generator: Generator) -
     assert "2 searches over 1 seed(s)" in part.table().note
 
 
-def test_stored_tokens_are_searched_for(tiny: Clip, generator: Generator, tmp_path: Path) -> None:
+def test_stored_tokens_are_searched_for(tiny: Encoder, generator: Generator, tmp_path: Path) -> None:
     token = stand_in(0, 0, tiny)
     TokenStore().save(token)
     part = Search(tiny, generator, 1, (token.name,), Sampling(steps=1))

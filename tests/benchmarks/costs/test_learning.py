@@ -19,7 +19,7 @@ from gair_search.benchmarks.costs.learning import (
     settings_of,
     whole_pipeline,
 )
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from gair_search.generation.export import pipeline_folder
 from gair_search.generation.generator import Generator
@@ -28,11 +28,13 @@ from gair_search.learning.templates import PARAPHRASES, Slot
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> Clip:
-    return Clip(resolve(f"local-dir:{tiny_model(tmp_path / 'tiny')}"), "cpu")
+def tiny(tmp_path: Path) -> Encoder:
+    return Encoder(resolve(f"local-dir:{tiny_model(tmp_path / 'tiny')}"), "cpu")
 
 
-def test_their_loop_learns_the_concept_s_rows_alone_from_our_conditioning(tiny: Clip, tmp_path: Path) -> None:
+def test_their_loop_learns_the_concept_s_rows_alone_from_our_conditioning(
+    tiny: Encoder, tmp_path: Path
+) -> None:
     files = make_photos(tmp_path / "photos", 3)
     settings = replace(settings_of(tiny.spec, 2), batch_size=2, n_vectors=3)
     loop = DiffusersLoop(pipeline_folder(tiny.spec), files, "dress", settings, tiny, (16, 16), 0)
@@ -57,7 +59,7 @@ def test_their_loop_learns_the_concept_s_rows_alone_from_our_conditioning(tiny: 
     assert [p.shape for part in trained for p in part.parameters() if p.requires_grad] == [(49411, 32)]
 
 
-def test_settings_are_a_piece_of_a_run(tiny: Clip) -> None:
+def test_settings_are_a_piece_of_a_run(tiny: Encoder) -> None:
     settings = settings_of(tiny.spec, 25)
     assert (settings.lambda_sd, settings.lambda_ce, settings.projection) == (1, 0, False)
     assert (settings.steps, settings.check_every, settings.batch_size) == (25, 25, PAPER.batch_size)
@@ -65,12 +67,12 @@ def test_settings_are_a_piece_of_a_run(tiny: Clip) -> None:
     assert settings.n_vectors == PAPER.n_vectors
 
 
-def part(clip: Clip, folder: Path, rounds: int) -> Learning:
+def part(encoder: Encoder, folder: Path, rounds: int) -> Learning:
     make_photos(folder, 2)
-    return Learning(clip, Generator.load(clip), pipeline_folder(clip.spec), rounds, 2, [folder])
+    return Learning(encoder, Generator.load(encoder), pipeline_folder(encoder.spec), rounds, 2, [folder])
 
 
-def test_both_are_timed(tiny: Clip, tmp_path: Path) -> None:
+def test_both_are_timed(tiny: Encoder, tmp_path: Path) -> None:
     learning = part(tiny, tmp_path / "photos", 2)
     learning.run(0, tmp_path, tiny.device)
     (seconds,) = learning.seconds
@@ -93,13 +95,13 @@ def test_a_generator_need_not_be_square(tmp_path: Path) -> None:
     folder = tiny_model(tmp_path / "wide")
     config = folder / "generator/unet/config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_size": [8, 12]}))
-    clip = Clip(resolve(f"local-dir:{folder}"), "cpu")
-    learning = part(clip, tmp_path / "photos", 1)
+    encoder = Encoder(resolve(f"local-dir:{folder}"), "cpu")
+    learning = part(encoder, tmp_path / "photos", 1)
     tasks = learning.tasks(0, tmp_path)
     for name in (OURS, THEIRS):
         assert tasks[name](0)
     loop = DiffusersLoop(
-        learning.pipeline, learning.files, "dress", learning.settings, clip, learning.generator.size, 0
+        learning.pipeline, learning.files, "dress", learning.settings, encoder, learning.generator.size, 0
     )
     assert loop.photos[0]["pixels"].shape == (3, 16, 24)
     assert loop.step() > 0
@@ -111,7 +113,7 @@ def test_photos_that_can_t_be_read_are_left_out(tmp_path: Path) -> None:
     assert readable([tmp_path]) == [first]
 
 
-def test_parts_alone_are_joined_for_diffusers(tiny: Clip, tmp_path: Path) -> None:
+def test_parts_alone_are_joined_for_diffusers(tiny: Encoder, tmp_path: Path) -> None:
     assert tiny.spec.folder is not None
     parts = str(tiny.spec.folder / "generator")
     assert whole_pipeline(tiny, None, tmp_path / "own") == pipeline_folder(tiny.spec)

@@ -18,7 +18,7 @@ from gair_search.benchmarks.harness.cells import (
     Work,
     new_figure,
 )
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError, ImageError
 
 
@@ -59,33 +59,33 @@ def test_work_lies_under_gair_home(home: Path) -> None:
     assert len(list(home.glob("bench/preference/*/m.json"))) == 1
 
 
-def test_features_are_kept_by_content(clip: Clip, tmp_path: Path) -> None:
+def test_features_are_kept_by_content(encoder: Encoder, tmp_path: Path) -> None:
     drawn = [picture_of(scene(i, "test"), f"s{i}", 64) for i in range(3)]
     work, steps = Work("t", {}, tmp_path), []
-    first = work.features(clip, drawn, steps.append)
-    assert first.shape == (3, clip.embedder_id.dim)
+    first = work.features(encoder, drawn, steps.append)
+    assert first.shape == (3, encoder.embedder_id.dim)
     assert np.allclose(np.linalg.norm(first, axis=1), 1, atol=1e-5)
     assert sum(steps) == 3
-    alone = clip.encode_images(clip.preprocessing.pixels(drawn[1].image())[None])
+    alone = encoder.encode_images(encoder.preprocessing.pixels(drawn[1].image())[None])
     assert np.allclose(first[1], alone, atol=1e-5)
     files = len(list((tmp_path / "features").iterdir()))
-    assert np.array_equal(Work("u", {"x": 1}, tmp_path).features(clip, drawn), first)
+    assert np.array_equal(Work("u", {"x": 1}, tmp_path).features(encoder, drawn), first)
     assert len(list((tmp_path / "features").iterdir())) == files
     redrawn = [picture_of(scene(i + 9, "test"), f"s{i}", 64) for i in range(3)]
-    assert not np.allclose(work.features(clip, redrawn), first)
+    assert not np.allclose(work.features(encoder, redrawn), first)
 
 
-def test_features_of_a_changed_photo_are_made_anew(clip: Clip, tmp_path: Path) -> None:
+def test_features_of_a_changed_photo_are_made_anew(encoder: Encoder, tmp_path: Path) -> None:
     paths = make_photos(tmp_path / "photos", 2)
     work = Work("t", {}, tmp_path / "work")
-    before = work.features(clip, [photo(path) for path in paths])
+    before = work.features(encoder, [photo(path) for path in paths])
     paths[1].write_bytes(make_photos(tmp_path / "other", 1, first=7)[0].read_bytes())
-    after = work.features(clip, [photo(path) for path in paths])
+    after = work.features(encoder, [photo(path) for path in paths])
     assert np.array_equal(before[0], after[0])
     assert not np.allclose(before[1], after[1])
     paths[1].write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"001\.jpg"):
-        work.features(clip, [photo(path) for path in paths])
+        work.features(encoder, [photo(path) for path in paths])
 
 
 def report() -> Report:

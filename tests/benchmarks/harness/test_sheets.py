@@ -14,7 +14,7 @@ from gair_search.benchmarks.harness.sheets import (
     tiles,
 )
 from gair_search.benchmarks.tables.generation import contexts_of
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.generation.generator import Generator, Sampling
 
 
@@ -23,7 +23,7 @@ def colors(image: Image.Image) -> dict[tuple[int, ...], int]:
     return {color: n for n, color in image.getcolors(10**6)}
 
 
-def test_a_sheet_holds_the_images_by_context_and_seed(model: Clip, tmp_path: Path) -> None:
+def test_a_sheet_holds_the_images_by_context_and_seed(model: Encoder, tmp_path: Path) -> None:
     generator, sampling = Generator.load(model), Sampling("ddim", steps=2, guidance=3.0)
     tower = model.text_tower
     told = contexts_of(tower, "dress", torch.empty(0, tower.width), ("on a beach", "in the snow", "on tiles"))

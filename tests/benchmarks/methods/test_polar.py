@@ -20,7 +20,7 @@ from gair_search.benchmarks.methods.polar import (
     updated_features,
 )
 from gair_search.encoder import models
-from gair_search.encoder.clip import Clip, TextTower
+from gair_search.encoder.clip import Encoder, TextTower
 from gair_search.errors import ModelError
 
 TEXTS = ["a photo of a sks dress", "one sks dress", "sks"]
@@ -28,7 +28,7 @@ TEXTS = ["a photo of a sks dress", "one sks dress", "sks"]
 
 @pytest.fixture(scope="module")
 def tower() -> TextTower:
-    return Clip(models.resolve("gair-mini"), "cpu").text_tower
+    return Encoder(models.resolve("gair-mini"), "cpu").text_tower
 
 
 def some_factors(tower: TextTower, rank: int = 1) -> torch.Tensor:

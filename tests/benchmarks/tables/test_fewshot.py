@@ -27,7 +27,7 @@ from gair_search.benchmarks.tables.fewshot import (
     fewshot,
 )
 from gair_search.encoder import models
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
 from gair_search.learning import token_weights as tw
 from gair_search.learning.joint import PAPER
@@ -42,9 +42,11 @@ SMALL = Settings(
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     """A tiny CLIP with a tiny generator, at random weights."""
-    return Clip(models.resolve(f"local-dir:{tiny_model(tmp_path_factory.mktemp('model') / 'tiny')}"), "cpu")
+    return Encoder(
+        models.resolve(f"local-dir:{tiny_model(tmp_path_factory.mktemp('model') / 'tiny')}"), "cpu"
+    )
 
 
 def shots(n: int = 6, classes: int = 2, width: int = 8, epochs: int = 3) -> Shots:
@@ -53,8 +55,8 @@ def shots(n: int = 6, classes: int = 2, width: int = 8, epochs: int = 3) -> Shot
     return Shots(features, torch.arange(n) % classes, epochs)
 
 
-def test_base_prompts_keep_their_weights(clip: Clip) -> None:
-    prompts = methods.base_and_descriptions(CLASSES, clip.text_tower)
+def test_base_prompts_keep_their_weights(encoder: Encoder) -> None:
+    prompts = methods.base_and_descriptions(CLASSES, encoder.text_tower)
     assert prompts.class_of.tolist() == [0, 0, 0, 1, 1]
     weights = tw.token_weights(torch.ones(prompts.free.shape), prompts)
     assert (weights[[0, 3]] == 1).all()
@@ -64,19 +66,19 @@ def test_base_prompts_keep_their_weights(clip: Clip) -> None:
         assert (weights[row, 0], weights[row, end:].unique()) == (1, 1)
 
 
-def test_zero_shot_is_the_mean_of_plain_text_features(clip: Clip) -> None:
-    found = methods.zero_shot(methods.base_and_descriptions(CLASSES, clip.text_tower), clip.text_tower)
+def test_zero_shot_is_the_mean_of_plain_text_features(encoder: Encoder) -> None:
+    found = methods.zero_shot(methods.base_and_descriptions(CLASSES, encoder.text_tower), encoder.text_tower)
     for row, one in zip(found, CLASSES, strict=True):
-        mean = torch.cat([clip.encode_plain(text) for text in (*one.prompts, *one.descriptions)]).mean(0)
+        mean = torch.cat([encoder.encode_plain(text) for text in (*one.prompts, *one.descriptions)]).mean(0)
         assert torch.allclose(row, torch.nn.functional.normalize(mean, dim=0), atol=1e-5)
 
 
-def test_taskress_base_is_not_normalised_before_the_mean(clip: Clip) -> None:
-    tower = clip.text_tower
+def test_taskress_base_is_not_normalised_before_the_mean(encoder: Encoder) -> None:
+    tower = encoder.text_tower
     single = methods.raw_base(tw.class_prompts([c.prompts for c in CLASSES], tower), tower)
     assert torch.allclose(
         torch.nn.functional.normalize(single, dim=1),
-        clip_features(clip, [c.prompts[0] for c in CLASSES]),
+        clip_features(encoder, [c.prompts[0] for c in CLASSES]),
         atol=1e-5,
     )
     assert (single.norm(dim=1) > 2).all()
@@ -85,8 +87,8 @@ def test_taskress_base_is_not_normalised_before_the_mean(clip: Clip) -> None:
     assert torch.allclose(pair[0], each.mean(0), atol=1e-4)
 
 
-def clip_features(clip: Clip, texts: list[str]) -> torch.Tensor:
-    return torch.cat([clip.encode_plain(text) for text in texts])
+def clip_features(encoder: Encoder, texts: list[str]) -> torch.Tensor:
+    return torch.cat([encoder.encode_plain(text) for text in texts])
 
 
 @pytest.mark.parametrize(("epochs", "weight_decay"), [(1, 0.0), (4, 0.5)])
@@ -108,9 +110,9 @@ def test_taskres_against_adam_written_out(epochs: int, weight_decay: float) -> N
     assert not torch.allclose(found, torch.nn.functional.normalize(base, dim=1), atol=1e-8)
 
 
-def test_what_is_learned_fits_the_pictures(clip: Clip) -> None:
+def test_what_is_learned_fits_the_pictures(encoder: Encoder) -> None:
     """Pictures near the other class's text: both ways of learning turn the classifier round."""
-    tower = clip.text_tower
+    tower = encoder.text_tower
     prompts = tw.class_prompts([c.descriptions for c in CLASSES], tower)
     features = methods.zero_shot(prompts, tower).flip(0)
     given = Shots(features, torch.tensor([0, 1]), 30)
@@ -133,19 +135,19 @@ def test_the_nearest_class_mean_by_hand() -> None:
     assert torch.allclose(found, torch.tensor([[math.sqrt(0.5), math.sqrt(0.5), 0], [0, 0, 1]]))
 
 
-def test_the_descriptions_nearest_to_the_pictures_are_kept(clip: Clip) -> None:
+def test_the_descriptions_nearest_to_the_pictures_are_kept(encoder: Encoder) -> None:
     texts = ("a blue mug", "a red dress", "a green umbrella", "a red gown")
     classes = (
         Class("one", ("a photo of a thing.",), texts),
         Class("other", ("a photo of a mug.",), ("a mug",)),
     )
-    given = Shots(clip_features(clip, ["a red dress", "a blue mug"]), torch.arange(2), 1)
-    one, other = methods.most_similar(classes, clip.text_tower, given, 2)
+    given = Shots(clip_features(encoder, ["a red dress", "a blue mug"]), torch.arange(2), 1)
+    one, other = methods.most_similar(classes, encoder.text_tower, given, 2)
     assert one == replace(classes[0], descriptions=("a red dress", "a red gown"))
     assert other == classes[1]
 
 
-def test_nonsense_is_added_to_all_alike_or_takes_the_place_of_every_token(clip: Clip) -> None:
+def test_nonsense_is_added_to_all_alike_or_takes_the_place_of_every_token(encoder: Encoder) -> None:
     added = methods.with_nonsense(CLASSES, 3)
     pairs = [
         pair
@@ -156,24 +158,24 @@ def test_nonsense_is_added_to_all_alike_or_takes_the_place_of_every_token(clip: 
     assert len(end.split()) == 5
     assert set(end.split()) <= set(RARE_TOKENS)
     assert methods.with_nonsense(CLASSES, 4) != added
-    instead = methods.nonsense_instead(CLASSES, clip.text_tower, 3)
+    instead = methods.nonsense_instead(CLASSES, encoder.text_tower, 3)
     for c, rows in zip(CLASSES, instead, strict=True):
         for old, new in zip(c.descriptions, rows, strict=True):
             assert set(new.split()) <= set(RARE_TOKENS)
-            assert len(new.split()) == len(clip.text_tower.token_ids(old))
+            assert len(new.split()) == len(encoder.text_tower.token_ids(old))
 
 
-def test_tokens_learn_to_tell_classes_apart(clip: Clip) -> None:
+def test_tokens_learn_to_tell_classes_apart(encoder: Encoder) -> None:
     texts = ["a red dress", "a blue mug", "a green umbrella"]
-    given = Shots(clip_features(clip, texts), torch.arange(3), 1)
+    given = Shots(clip_features(encoder, texts), torch.arange(3), 1)
     settings = replace(PAPER, n_vectors=2, steps=25, learning_rate=0.02).by("prompt tuning")
-    found = methods.tokens(clip.text_tower, given, 3, settings)
+    found = methods.tokens(encoder.text_tower, given, 3, settings)
     assert (given.features @ found.T).argmax(1).tolist() == [0, 1, 2]
-    assert torch.equal(found, methods.tokens(clip.text_tower, given, 3, settings))
+    assert torch.equal(found, methods.tokens(encoder.text_tower, given, 3, settings))
 
 
 def test_the_table_in_small_with_resume_and_runs(
-    tiny: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[tuple[int, int]] = []
     report = fewshot(tiny, SMALL, tmp_path, on_progress=lambda *steps: done.append(steps))
@@ -224,23 +226,23 @@ def test_the_table_in_small_with_resume_and_runs(
 
 
 def test_without_a_generator_its_rows_are_left_out(
-    tiny: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "own_generator", lambda clip: (None, "there is none"))
+    monkeypatch.setattr(table, "own_generator", lambda encoder: (None, "there is none"))
     report = fewshot(tiny, replace(SMALL, seeds=(0,), shots=(1,), token_shots=(1,)), tmp_path)
     assert not DRAWN & set(report.values["agnostic"]["rows"])
     assert "Left out: MC-TI, textual inversion, since there is none." in report.tables[-1].note
 
 
 def test_a_changed_photo_is_learned_again(
-    tiny: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for i, name in enumerate("ab"):
         make_photos(tmp_path / "data" / name, 3, first=10 * i)
     settings = Settings(
         "folders", tmp_path / "data", seeds=(0,), shots=(1,), token_shots=(1,), steps=1, epochs=1
     )
-    monkeypatch.setattr(table, "own_generator", lambda clip: (None, "there is none"))
+    monkeypatch.setattr(table, "own_generator", lambda encoder: (None, "there is none"))
     timed, made = table._timed, []
     monkeypatch.setattr(table, "_timed", lambda make: made.append(make) or timed(make))
 

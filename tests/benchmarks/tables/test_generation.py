@@ -24,7 +24,7 @@ from gair_search.benchmarks.tables.generation import (
     judged,
 )
 from gair_search.encoder import models
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError
 from gair_search.generation.generator import Generator, Sampling
 
@@ -57,8 +57,8 @@ def test_accuracies_by_hand() -> None:
     )
 
 
-def test_the_prompt_is_image_of_a_concept_in_a_context(clip: Clip) -> None:
-    tower = clip.text_tower
+def test_the_prompt_is_image_of_a_concept_in_a_context(encoder: Encoder) -> None:
+    tower = encoder.text_tower
     rows = tower.token_embeddings(torch.tensor(tower.token_ids("striped")))
     contexts = ("on a beach", "in the snow")
     told = contexts_of(tower, "dress", rows, contexts)
@@ -75,17 +75,17 @@ def test_the_prompt_is_image_of_a_concept_in_a_context(clip: Clip) -> None:
         contexts_of(tower, "dress", rows, ["on sand " * 40])
 
 
-def test_the_encoder_judge_goes_by_mean_images_and_by_texts(clip: Clip, tmp_path: Path) -> None:
+def test_the_encoder_judge_goes_by_mean_images_and_by_texts(encoder: Encoder, tmp_path: Path) -> None:
     objects = [
         further_views(item, str(i), 0, ["beach", "snow"], FREE, 64) for i, item in enumerate(instances(0, 3))
     ]
-    judge = EncoderJudge(clip, Work("t", {}, tmp_path), objects, ("on a beach", "in the snow"))
+    judge = EncoderJudge(encoder, Work("t", {}, tmp_path), objects, ("on a beach", "in the snow"))
     shown = [picture for own in objects for picture in own]
     by_object, by_context = judge.scores(shown)
-    features = clip.encode_images(np.stack([clip.preprocessing.pixels(p.image()) for p in shown]))
+    features = encoder.encode_images(np.stack([encoder.preprocessing.pixels(p.image()) for p in shown]))
     mean = features[2:4].mean(0)
     assert np.allclose(by_object[:, 1], features @ mean / np.linalg.norm(mean), atol=1e-5)
-    text = clip.encode_plain("in the snow").numpy()[0]
+    text = encoder.encode_plain("in the snow").numpy()[0]
     assert np.allclose(by_context[:, 1], features @ text, atol=1e-5)
     assert by_object.argmax(1).tolist() == [0, 0, 1, 1, 2, 2]
     assert by_context.argmax(1).tolist() == [0, 1] * 3
@@ -114,7 +114,9 @@ def test_the_pixel_judge_reads_renderings_that_it_has_not_seen() -> None:
     assert np.array_equal(again[0], by_object)
 
 
-def test_the_table_in_small_with_resume(model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_in_small_with_resume(
+    model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(table_2, "_RENDERINGS", 30)
     done: list[tuple[int, int]] = []
     report = generation(model, SMALL, tmp_path, on_progress=lambda *n: done.append(n))
@@ -143,17 +145,17 @@ def test_the_table_in_small_with_resume(model: Clip, tmp_path: Path, monkeypatch
 
     # what is drawn is not drawn again, whatever is asked of it
     monkeypatch.setattr(Generator, "sample", lambda *_: pytest.fail("drawn again"))
-    monkeypatch.setattr(Clip, "encode_images", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr(Encoder, "encode_images", lambda *_: pytest.fail("encoded again"))
     again = generation(model, replace(SMALL, seeds=(1,), methods=(OURS,)), tmp_path)
     for judge, by_method in again.values["judges"].items():
         by_seed = report.values["judges"][judge][OURS]["average"]["by seed"]
         assert by_method[OURS]["average"]["mean"] == by_seed[1]
 
 
-def test_another_encoder_judges_photos(model: Clip, tmp_path: Path) -> None:
+def test_another_encoder_judges_photos(model: Encoder, tmp_path: Path) -> None:
     for i, name in enumerate(("mine", "yours")):
         make_photos(tmp_path / "concepts" / name, 4, first=10 * i)
-    other = Clip(models.resolve(f"local-dir:{tiny_model(tmp_path / 'other')}"), "cpu")
+    other = Encoder(models.resolve(f"local-dir:{tiny_model(tmp_path / 'other')}"), "cpu")
     settings = Settings(
         "textual-inversion",
         tmp_path / "concepts",
@@ -174,7 +176,7 @@ def test_another_encoder_judges_photos(model: Clip, tmp_path: Path) -> None:
         generation(model, settings, tmp_path / "work", model)
 
 
-def test_blank_images_show_nothing(model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blank_images_show_nothing(model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_2, "_RENDERINGS", 30)
     black = lambda self, told, *_: torch.zeros(len(told), 16, 16, 3, dtype=torch.uint8)  # noqa: E731
     monkeypatch.setattr(Generator, "sample", black)
@@ -185,7 +187,7 @@ def test_blank_images_show_nothing(model: Clip, tmp_path: Path, monkeypatch: pyt
     assert "Blank images, which show nothing: text only 6" in report.tables[0].markdown()
 
 
-def test_bad_settings(model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_settings(model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         GairError, match="the judge pixels knows the fashion world's places alone: on a beach"
     ):

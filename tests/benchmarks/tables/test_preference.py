@@ -17,28 +17,28 @@ from gair_search.benchmarks.tables.preference import (
     Settings,
     preference,
 )
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.reweighting import causal_mask
 from gair_search.errors import DatasetError
 
 SMALL = Settings(seeds=(0, 1), limit=1, five=1, per_category=2)
 
 
-def test_stori_is_the_librarys_own(clip: Clip) -> None:
-    plain, weighted = compiled(clip, ["a red dress", "a (red:1.5) dress"])
-    both = stori(clip, [plain, weighted])
-    assert both.shape == (2, clip.embedder_id.dim)
-    assert np.allclose(both[0], clip.encode_plain("a red dress")[0].numpy(), atol=1e-5)
-    own = clip.encode_text(weighted.embeddings, weighted.end, weighted.token_weights).features[0].numpy()
+def test_stori_is_the_librarys_own(encoder: Encoder) -> None:
+    plain, weighted = compiled(encoder, ["a red dress", "a (red:1.5) dress"])
+    both = stori(encoder, [plain, weighted])
+    assert both.shape == (2, encoder.embedder_id.dim)
+    assert np.allclose(both[0], encoder.encode_plain("a red dress")[0].numpy(), atol=1e-5)
+    own = encoder.encode_text(weighted.embeddings, weighted.end, weighted.token_weights).features[0].numpy()
     assert np.allclose(both[1], own, atol=1e-6)
     assert not np.allclose(both[0], both[1], atol=1e-3)
 
 
 @pytest.mark.parametrize("prompt", ["a (red:1.5) dress", "a (red:0) dress", "a (red dress:3) on [grass]"])
-def test_modified_prompt_weighting_block_by_block(clip: Clip, prompt: str) -> None:
+def test_modified_prompt_weighting_block_by_block(encoder: Encoder, prompt: str) -> None:
     """The hooks against the tower run by hand: e + w (x - e) between the two halves."""
-    (one,) = compiled(clip, [prompt])
-    text, inner = clip.text_tower, clip.text_tower.tower
+    (one,) = compiled(encoder, [prompt])
+    text, inner = encoder.text_tower, encoder.text_tower.tower
     n = one.embeddings.shape[1]
     ids = torch.tensor([[text.tokenizer.sot_token_id] + [text.tokenizer.eot_token_id] * (n - 1)])
     with torch.inference_mode():
@@ -53,23 +53,25 @@ def test_modified_prompt_weighting_block_by_block(clip: Clip, prompt: str) -> No
             x = block(x, attn_mask=causal_mask(n))
         pooled = inner.ln_final(x)[0, n - 1] @ inner.text_projection
         wanted = torch.nn.functional.normalize(pooled, dim=-1).numpy()
-    assert np.allclose(modified_prompt_weighting(clip, [one])[0], wanted, atol=1e-5)
+    assert np.allclose(modified_prompt_weighting(encoder, [one])[0], wanted, atol=1e-5)
 
 
-def test_modified_prompt_weighting_with_weights_1_changes_nothing_and_leaves_no_hook(clip: Clip) -> None:
-    prompts = compiled(clip, ["a red dress", "a (red:2) dress"])
-    first = modified_prompt_weighting(clip, prompts)
-    assert np.allclose(first[0], clip.encode_plain("a red dress")[0].numpy(), atol=1e-5)
+def test_modified_prompt_weighting_with_weights_1_changes_nothing_and_leaves_no_hook(
+    encoder: Encoder,
+) -> None:
+    prompts = compiled(encoder, ["a red dress", "a (red:2) dress"])
+    first = modified_prompt_weighting(encoder, prompts)
+    assert np.allclose(first[0], encoder.encode_plain("a red dress")[0].numpy(), atol=1e-5)
     assert not np.allclose(first[0], first[1], atol=1e-3)
-    assert np.allclose(stori(clip, prompts)[0], first[0], atol=1e-5)
-    assert not any(b._forward_pre_hooks for b in clip.text_tower.tower.transformer.resblocks)
+    assert np.allclose(stori(encoder, prompts)[0], first[0], atol=1e-5)
+    assert not any(b._forward_pre_hooks for b in encoder.text_tower.tower.transformer.resblocks)
 
 
 def test_the_table_in_small_with_resume_and_runs(
-    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[tuple[int, int]] = []
-    report = preference(clip, SMALL, tmp_path, on_progress=lambda *steps: done.append(steps))
+    report = preference(encoder, SMALL, tmp_path, on_progress=lambda *steps: done.append(steps))
     assert done[-1][0] == done[-1][1] == 2 * 2 * (16 + 32)
     ours = report.values["SToRI"]
     assert (ours["table 3"]["n"], ours["table 6"]["n"], ours["table 3"]["seeds"]) == (6, 10, 2)
@@ -88,7 +90,7 @@ def test_the_table_in_small_with_resume_and_runs(
     assert apart["up - plain"]["mean"] > 0 > apart["down - plain"]["mean"]
     assert "paper, CLIP: AP" in report.tables[0].markdown()
 
-    saved = preference(clip, SMALL, tmp_path, save_run=True)
+    saved = preference(encoder, SMALL, tmp_path, save_run=True)
     assert saved.values == report.values
     files = {file.suffix: file for file in saved.save_runs(tmp_path / "runs")}
     assert len(saved.runs) == 5
@@ -100,20 +102,20 @@ def test_the_table_in_small_with_resume_and_runs(
     assert np.mean(three) == pytest.approx(ours["table 3"]["AP"]["up"]["mean"], abs=1e-9)
 
     # with everything kept, no picture is looked at again
-    monkeypatch.setattr(Clip, "encode_images", lambda *_: pytest.fail("encoded again"))
-    assert preference(clip, SMALL, tmp_path).values == report.values
+    monkeypatch.setattr(Encoder, "encode_images", lambda *_: pytest.fail("encoded again"))
+    assert preference(encoder, SMALL, tmp_path).values == report.values
 
 
-def test_a_data_set_that_is_not_there(clip: Clip, tmp_path: Path) -> None:
+def test_a_data_set_that_is_not_there(encoder: Encoder, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="--data FOLDER"):
-        preference(clip, Settings(dataset="celeba"), tmp_path)
+        preference(encoder, Settings(dataset="celeba"), tmp_path)
     with pytest.raises(DatasetError, match=r"list_attr_celeba\.txt"):
-        preference(clip, Settings(dataset="celeba", data=tmp_path), tmp_path)
+        preference(encoder, Settings(dataset="celeba", data=tmp_path), tmp_path)
     with pytest.raises(DatasetError, match=r"CUB_200_2011\.tgz"):
-        preference(clip, Settings(dataset="cub", data=tmp_path), tmp_path)
+        preference(encoder, Settings(dataset="cub", data=tmp_path), tmp_path)
 
 
-def test_celeba_on_a_made_tree(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_celeba_on_a_made_tree(encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight photos, one a category; whatever the model tells of the two attributes is taken."""
     monkeypatch.setattr(table, "ZERO_SHOT_AUC", 0.0)
     monkeypatch.setattr(
@@ -125,17 +127,17 @@ def test_celeba_on_a_made_tree(clip: Clip, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "list_attr_celeba.txt").write_text("\n".join(["8", "Male Smiling Bangs", *lists]))
     (tmp_path / "list_eval_partition.txt").write_text("".join(f"{file} 2\n" for file in files))
     settings = Settings("celeba", tmp_path, (0,), limit=5, per_category=1)
-    report = preference(clip, settings, tmp_path / "work")
+    report = preference(encoder, settings, tmp_path / "work")
     assert report.values["SToRI"]["table 3"]["n"] == 2 * 3  # a woman and a man
     assert "table 6" not in report.values["SToRI"]
     with pytest.raises(DatasetError, match="smaller --per-category"):
-        preference(clip, Settings("celeba", tmp_path, (0,), per_category=2), tmp_path / "work")
+        preference(encoder, Settings("celeba", tmp_path, (0,), per_category=2), tmp_path / "work")
     monkeypatch.setattr(table, "ZERO_SHOT_AUC", 1.1)
     with pytest.raises(DatasetError, match="no combination of attributes"):
-        preference(clip, settings, tmp_path / "other")
+        preference(encoder, settings, tmp_path / "other")
 
 
-def test_cub_on_a_made_tree(clip: Clip, tmp_path: Path) -> None:
+def test_cub_on_a_made_tree(encoder: Encoder, tmp_path: Path) -> None:
     root = tmp_path / "CUB_200_2011"
     (root / "attributes").mkdir(parents=True)
     make_photos(root / "images/001.Bird", 6)
@@ -145,7 +147,7 @@ def test_cub_on_a_made_tree(clip: Clip, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = [f"{i} {a} {rng.integers(2)} 3 1.0" for i in range(1, 7) for a in range(1, len(CUB_PHRASES) + 1)]
     (root / "attributes/image_attribute_labels.txt").write_text("\n".join(rows))
-    report = preference(clip, Settings("cub", root, (0,), limit=2), tmp_path / "work")
+    report = preference(encoder, Settings("cub", root, (0,), limit=2), tmp_path / "work")
     found = report.values["SToRI"]["table 3"]
     assert found["n"] == 6
     assert "P@k" not in found

@@ -35,7 +35,7 @@ from gair_search.benchmarks.tables.recognition import (
     text_features,
 )
 from gair_search.benchmarks.tables.retrieval import retrieval
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
 from gair_search.generation.generator import Generator, Sampling
 from gair_search.learning.attributes import average_embeddings
@@ -71,11 +71,11 @@ def test_measures_by_hand_and_as_scikit_learn_has_them() -> None:
     assert set(measured(alone, concept, parent)) == {AUCS[1], ACCURACIES[1]}
 
 
-def test_text_features_are_those_of_the_words(clip: Clip) -> None:
-    tower = clip.text_tower
+def test_text_features_are_those_of_the_words(encoder: Encoder) -> None:
+    tower = encoder.text_tower
     rows = tower.token_embeddings(torch.tensor(tower.token_ids("striped")))
     told = text_features(tower, "dress", rows)
-    wanted = plain(clip, ["image of a striped dress", "image of a dress"])
+    wanted = plain(encoder, ["image of a striped dress", "image of a dress"])
     assert np.allclose(np.stack(told), wanted, atol=1e-5)
     assert np.array_equal(*text_features(tower, "dress", rows[:0]))
 
@@ -89,7 +89,7 @@ def test_norms_and_correlations_by_hand() -> None:
     assert correlations(0 * vectors, attributes)[1].tolist() == [0] * 4
 
 
-def test_figure_4_is_of_all_vectors_and_attributes(model: Clip) -> None:
+def test_figure_4_is_of_all_vectors_and_attributes(model: Encoder) -> None:
     tower, parent = model.text_tower, "dress"
     words = ("red", "old", "striped")
     rows = average_embeddings(tower, words)
@@ -111,7 +111,7 @@ def test_figure_4_is_of_all_vectors_and_attributes(model: Clip) -> None:
 
 
 def test_the_tables_in_small_share_tokens(
-    model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = (PROMPT_TUNING, "textual inversion", OURS)
     lessons = table_4.Settings(seeds=(0, 1), steps=2, shots=2, attributes=WORDS, methods=named, world=WORLD)
@@ -173,13 +173,13 @@ def test_the_tables_in_small_share_tokens(
     assert drawn == [SAMPLES] * 2 * 4  # two concepts of the first seed, four pairs, once
 
     monkeypatch.setattr(table_4, "learned_with", lambda *_: pytest.fail("learned again"))
-    monkeypatch.setattr(Clip, "encode_images", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr(Encoder, "encode_images", lambda *_: pytest.fail("encoded again"))
     again = recognition(model, replace(settings, seeds=(1,), methods=("Ours",)), tmp_path)
     assert again.values["methods"][OURS][AUCS[0]]["mean"] == found[OURS][AUCS[0]]["by seed"][1]
 
 
 def test_without_a_generator_what_needs_one_is_left_out(
-    model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(learning, "own_generator", lambda _: (None, "it has no generator"))
     report = recognition(model, replace(SMALL, seeds=(0,), limit=1, methods=(PROMPT_TUNING, OURS)), tmp_path)
@@ -192,7 +192,9 @@ def test_without_a_generator_what_needs_one_is_left_out(
         recognition(model, replace(SMALL, negatives="drawn"), tmp_path)
 
 
-def test_drawn_negatives_are_drawn_once(model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawn_negatives_are_drawn_once(
+    model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     drawn: list[str] = []
     really = learning.parent_images
 
@@ -209,7 +211,7 @@ def test_drawn_negatives_are_drawn_once(model: Clip, tmp_path: Path, monkeypatch
     assert sorted(drawn) == sorted({study.concept.parent for study in studies})
 
 
-def test_textual_inversion_against_class_folders(model: Clip, tmp_path: Path) -> None:
+def test_textual_inversion_against_class_folders(model: Encoder, tmp_path: Path) -> None:
     for folder, names in (
         ("concepts", ("mine", "red_teapot")),
         ("classes", ("teapot", "coffee-mug", "boat")),
@@ -238,7 +240,7 @@ def test_textual_inversion_against_class_folders(model: Clip, tmp_path: Path) ->
         recognition(model, replace(settings, parents={}), tmp_path)
 
 
-def test_bad_settings(model: Clip, tmp_path: Path) -> None:
+def test_bad_settings(model: Encoder, tmp_path: Path) -> None:
     with pytest.raises(GairError, match='no method "PALAVRA"; there are: text only, textual inversion'):
         recognition(model, replace(SMALL, methods=("PALAVRA",)), tmp_path)
     with pytest.raises(DatasetError, match="--data FOLDER"):

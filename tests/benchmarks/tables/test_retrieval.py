@@ -37,7 +37,7 @@ from gair_search.benchmarks.methods.concepts import (
     text_and_average_image,
 )
 from gair_search.benchmarks.tables.retrieval import METHODS, Settings, retrieval
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, DatasetError, GairError
 from gair_search.gair.algorithm import GairOptions
 from gair_search.generation.generator import Generator, Sampling
@@ -51,7 +51,7 @@ QUICK = replace(PAPER, n_vectors=2, steps=3, learning_rate=0.01, lambda_ce=0.1)
 
 
 @pytest.fixture(scope="module")
-def study(model: Clip) -> Study:
+def study(model: Encoder) -> Study:
     """The first concept of a small fashion world."""
     data = fashion_world(0, shots=2, **WORLD)
     concept = data.concepts[0]
@@ -120,9 +120,9 @@ def test_palavra_starts_at_the_parents_word_and_lowers_its_loss(
     vector = palavra(study)
     assert len(losses) == PALAVRA_STEPS
     assert losses[-1] < losses[0]
-    assert vector.shape == (1, study.clip.text_tower.width)
+    assert vector.shape == (1, study.encoder.text_tower.width)
     word = study.concept.parent.split()[-1]
-    first, parent = plain(study.clip, [f"a photo of a {word}", f"a photo of a {study.concept.parent}"])
+    first, parent = plain(study.encoder, [f"a photo of a {word}", f"a photo of a {study.concept.parent}"])
     rows = (first, normalised(study.images.mean(0)), parent)
     wanted = palavra_loss(*map(torch.from_numpy, rows), PALAVRA_TEMPERATURE)
     assert losses[0] == pytest.approx(wanted.item(), abs=1e-5)
@@ -130,11 +130,11 @@ def test_palavra_starts_at_the_parents_word_and_lowers_its_loss(
 
 def test_a_query_with_words_for_a_token_is_the_plain_text(study: Study) -> None:
     """A token of the words' own embeddings before the parent, and in its place."""
-    tower, parent = study.clip.text_tower, study.concept.parent
+    tower, parent = study.encoder.text_tower, study.concept.parent
     rows = tower.token_embeddings(torch.tensor(tower.token_ids("striped"))).detach().numpy()
-    texts = plain(study.clip, [query.text(f"striped {parent}") for query in study.queries])
+    texts = plain(study.encoder, [query.text(f"striped {parent}") for query in study.queries])
     assert np.allclose(asked_with(study, rows), texts, atol=1e-5)
-    alone = plain(study.clip, [query.text("striped") for query in study.queries])
+    alone = plain(study.encoder, [query.text("striped") for query in study.queries])
     assert np.allclose(asked_with(study, rows, with_parent=False), alone, atol=1e-5)
 
 
@@ -174,7 +174,7 @@ def test_captions_reach_the_diffusion_loss_with_their_own_image(study: Study) ->
     other = replace(study, concept=replace(study.concept, captions={second.id: twice}))
     assert other.captions == ()
     problem = captioned.problem
-    objective = Objective(problem, study.clip.text_tower, QUICK)
+    objective = Objective(problem, study.encoder.text_tower, QUICK)
     assert [image for _, image in objective.told] == [None] * len(PARAPHRASES) + [0]
     latents = problem.denoiser.latents
     assert torch.equal(problem.denoiser.of(0).latents, latents[[0, 2]])
@@ -183,7 +183,7 @@ def test_captions_reach_the_diffusion_loss_with_their_own_image(study: Study) ->
 
 
 def test_the_table_in_small_with_resume_and_runs(
-    model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = GairOptions(candidates=(0.0, 1.0), sampling=Sampling("ddim", steps=2, guidance=1.0))
     monkeypatch.setattr(table, "GairOptions", lambda: quick)
@@ -238,7 +238,7 @@ def test_the_table_in_small_with_resume_and_runs(
     # finished tokens are not learned again, whatever rows are asked for
     monkeypatch.setattr(table, "learned_by", lambda *_: pytest.fail("learned again"))
     monkeypatch.setattr(table, "learned_update", lambda *_: pytest.fail("learned again"))
-    monkeypatch.setattr(Clip, "encode_images", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr(Encoder, "encode_images", lambda *_: pytest.fail("encoded again"))
     again = retrieval(model, replace(SMALL, seeds=(1,), methods=("Ours", "prompt tuning", "polar")), tmp_path)
     assert list(again.values["methods"]) == [POLAR, PROMPT_TUNING, OURS]
     assert again.values["methods"][POLAR]["MRR"]["mean"] == found[POLAR]["MRR"]["by seed"][1]
@@ -246,7 +246,7 @@ def test_the_table_in_small_with_resume_and_runs(
 
 
 def test_without_a_generator_rows_are_left_out_and_said(
-    model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(table, "own_generator", lambda _: (None, "it has no generator"))
     named = ("text only", PROMPT_TUNING, OURS)
@@ -259,7 +259,9 @@ def test_without_a_generator_rows_are_left_out_and_said(
     assert sheet.width < 150 + 6 * 134  # photo, truth and three hits: nothing is drawn
 
 
-def test_the_sheet_frames_what_is_right(model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sheet_frames_what_is_right(
+    model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frames: list[list[str]] = []
     captions: list[str] = []
 
@@ -290,7 +292,7 @@ def test_the_figure_has_our_means_and_the_papers() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["text only", "joint", OURS]
 
 
-def test_dreambooth_on_a_made_tree(model: Clip, tmp_path: Path) -> None:
+def test_dreambooth_on_a_made_tree(model: Encoder, tmp_path: Path) -> None:
     """Photos that a subject was learned from are not ranked for it, though they are in the gallery."""
     photos = tmp_path / "photos"
     subjects = ("dog", "cat", "vase")
@@ -312,7 +314,7 @@ def face(size: int = 112) -> Image.Image:
     return Image.fromarray(data[20:220, 120:320]).resize((size, size), Image.Resampling.LANCZOS)
 
 
-def test_all_photos_are_learned_from_without_their_faces(model: Clip, tmp_path: Path) -> None:
+def test_all_photos_are_learned_from_without_their_faces(model: Encoder, tmp_path: Path) -> None:
     tree = make_pervl(tmp_path / "pervl")
     photos = tree / "data/deep_fashion2/train/image"
     for name in ("110001.jpg", "110006.jpg", "1190.jpg"):  # two to learn from and a query's
@@ -368,7 +370,7 @@ def test_what_has_no_faces_or_no_end_is_refused() -> None:
             Settings(dataset, shots="all")
 
 
-def test_bad_settings(model: Clip, tmp_path: Path) -> None:
+def test_bad_settings(model: Encoder, tmp_path: Path) -> None:
     with pytest.raises(GairError, match='no method "Ideal Word"; there are: text only'):
         retrieval(model, replace(SMALL, methods=("Ideal Word",)), tmp_path)
     with pytest.raises(DatasetError, match="--data FOLDER"):

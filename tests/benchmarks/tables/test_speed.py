@@ -16,7 +16,7 @@ from gair_search.benchmarks.tables.speed import (
     Text,
     speed,
 )
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from gair_search.errors import ConceptError, GairError, GeneratorError
 from gair_search.generation.generator import Sampling
@@ -25,20 +25,20 @@ QUICK = {"rounds": 3, "images": 32, "steps": 1, "queries": 1, "sampling": Sampli
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    return Clip(resolve(f"local-dir:{tiny_model(tmp_path_factory.mktemp('model') / 'tiny')}"), "cpu")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    return Encoder(resolve(f"local-dir:{tiny_model(tmp_path_factory.mktemp('model') / 'tiny')}"), "cpu")
 
 
 @pytest.fixture(scope="module")
-def bare(tiny: Clip, tmp_path_factory: pytest.TempPathFactory) -> Clip:
+def bare(tiny: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     """The same without a generator."""
     assert tiny.spec.folder is not None
     folder = tmp_path_factory.mktemp("bare") / "bare"
     shutil.copytree(tiny.spec.folder, folder, ignore=shutil.ignore_patterns("generator"))
-    return Clip(resolve(f"local-dir:{folder}"), "cpu")
+    return Encoder(resolve(f"local-dir:{folder}"), "cpu")
 
 
-def test_one_report_of_all_parts(tiny: Clip) -> None:
+def test_one_report_of_all_parts(tiny: Encoder) -> None:
     steps: list[tuple[int, int]] = []
     report = speed(tiny, Settings(**QUICK), lambda *step: steps.append(step))
     assert steps == [(i, 14) for i in range(1, 15)]  # 3 of text, 5 of indexing and learning, a query
@@ -61,7 +61,7 @@ def test_one_report_of_all_parts(tiny: Clip) -> None:
     assert json.loads(json.dumps(report.to_json())) == report.to_json()
 
 
-def test_without_a_generator_two_parts_are_left_out_and_named(bare: Clip) -> None:
+def test_without_a_generator_two_parts_are_left_out_and_named(bare: Encoder) -> None:
     report = speed(bare, Settings(("gair", "text", "learning"), **QUICK))
     assert list(report.values) == ["text", "skipped"]
     assert set(report.values["skipped"]) == {"learning", "gair"}
@@ -71,7 +71,7 @@ def test_without_a_generator_two_parts_are_left_out_and_named(bare: Clip) -> Non
         speed(bare, Settings(("gair",), **QUICK))
 
 
-def test_another_generator_is_taken_by_both(bare: Clip, tiny: Clip, tmp_path: Path) -> None:
+def test_another_generator_is_taken_by_both(bare: Encoder, tiny: Encoder, tmp_path: Path) -> None:
     assert tiny.spec.folder is not None
     parts = str(tiny.spec.folder / "generator")  # without a text encoder
     report = speed(bare, Settings(("learning", "gair"), (0, 3), generator=parts, **QUICK))
@@ -82,7 +82,7 @@ def test_another_generator_is_taken_by_both(bare: Clip, tiny: Clip, tmp_path: Pa
         speed(bare, Settings(("learning",), generator=str(tmp_path / "none"), **QUICK))
 
 
-def test_what_can_t_be_timed_is_said_before_anything_is(tiny: Clip, tmp_path: Path) -> None:
+def test_what_can_t_be_timed_is_said_before_anything_is(tiny: Encoder, tmp_path: Path) -> None:
     with pytest.raises(GairError, match='no part "query"; there are: text, indexing, learning, gair'):
         speed(tiny, Settings(("query",)))
     for settings, message in (

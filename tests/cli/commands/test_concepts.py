@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from support.generator import TINY_WIDTH, tiny_model
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from gair_search.engine import Engine
 from gair_search.learning.report import affinity
@@ -27,13 +27,16 @@ MINI_WIDTH = resolve("gair-mini").config["text_cfg"]["width"]
 
 
 @pytest.fixture
-def stored(clip: Clip) -> Callable[..., CustomToken]:
+def stored(encoder: Encoder) -> Callable[..., CustomToken]:
     """Stores a token of the bundled model."""
 
     def store(name: str, n: int = 2, parent: str = "dress") -> CustomToken:
         vectors = np.random.default_rng(len(name)).standard_normal((n, MINI_WIDTH)).astype(np.float32) * 0.05
-        embedder, facts = str(clip.embedder_id), {"preset": "mini", "learned_at": "2026-01-02T03:04:05+00:00"}
-        token = CustomToken(name, vectors, clip.text_tower.table_hash, embedder, parent, facts)
+        embedder, facts = (
+            str(encoder.embedder_id),
+            {"preset": "mini", "learned_at": "2026-01-02T03:04:05+00:00"},
+        )
+        token = CustomToken(name, vectors, encoder.text_tower.table_hash, embedder, parent, facts)
         TokenStore().save(token)
         return token
 
@@ -79,12 +82,12 @@ def test_list_shows_what_there_is_and_marks_the_active_one(
 
 
 def test_show_tells_all_facts_and_the_nearest_words(
-    gair: Gair, stored: Callable[..., CustomToken], clip: Clip
+    gair: Gair, stored: Callable[..., CustomToken], encoder: Encoder
 ) -> None:
     token = stored("my-dress")
     facts = json.loads(gair("concepts", "show", "my-dress", "--json")[1])
     assert (facts["parent"], facts["active"], facts["width"]) == ("dress", True, MINI_WIDTH)
-    assert (facts["text_tower"], facts["text_tower_assumed"]) == (clip.text_tower.table_hash, False)
+    assert (facts["text_tower"], facts["text_tower_assumed"]) == (encoder.text_tower.table_hash, False)
     assert facts["facts"]["preset"] == "mini"
     assert np.allclose(facts["norms"], np.linalg.norm(token.vectors, axis=1))
     assert [len(row) for row in facts["nearest_words"]] == [5, 5]
@@ -97,7 +100,9 @@ def test_show_tells_all_facts_and_the_nearest_words(
     assert facts["nearest_words"][1][0]["word"] in out
 
 
-def test_show_as_a_page(gair: Gair, stored: Callable[..., CustomToken], clip: Clip, tmp_path: Path) -> None:
+def test_show_as_a_page(
+    gair: Gair, stored: Callable[..., CustomToken], encoder: Encoder, tmp_path: Path
+) -> None:
     plain = stored("my-dress", 3)
     told = {"separation": 0.875, "norm_lowest": 0.25, "norm_highest": 0.5, "composition": 0.625}
     known = {"attributes": "red, old, striped", "quality": json.dumps(told)}
@@ -113,7 +118,7 @@ def test_show_as_a_page(gair: Gair, stored: Callable[..., CustomToken], clip: Cl
     assert "<b>0.62</b>composition" in html
     assert "0.250 to 0.500" in html
     assert html.count('<div class="norm">') == 3
-    labels, cosines = affinity(TokenStore().get("my-dress"), clip.text_tower, ["red", "old", "striped"])
+    labels, cosines = affinity(TokenStore().get("my-dress"), encoder.text_tower, ["red", "old", "striped"])
     assert html.count('scope="col"') == len(labels) == 4
     for i, label in enumerate(labels):
         shown, shade = label.replace("<", "&lt;").replace(">", "&gt;"), min(max(cosines[i, 3], 0) / 0.4, 1)
@@ -138,7 +143,7 @@ def test_show_as_a_page(gair: Gair, stored: Callable[..., CustomToken], clip: Cl
     assert gair("concepts", "show", "my-dress", "--html", tmp_path / "none" / "x.html")[0] == 1
 
 
-def test_a_page_of_a_token_that_says_little(gair: Gair, tmp_path: Path, clip: Clip) -> None:
+def test_a_page_of_a_token_that_says_little(gair: Gair, tmp_path: Path, encoder: Encoder) -> None:
     page = tmp_path / "page.html"
     TokenStore().save(CustomToken("x", np.ones((1, 8), np.float32), "abc", "ViT-B-32:/none.pt"))
     assert gair("concepts", "show", "x", "--html", page)[0] == 0
@@ -149,7 +154,7 @@ def test_a_page_of_a_token_that_says_little(gair: Gair, tmp_path: Path, clip: Cl
     assert '<section id="losses"' not in html
     # a foreign token is compared with the attributes that its parent suggests
     facts = {"quality": '{"separation": 1}', "held_out": "[[1, NaN]]"}
-    rows, tower = np.zeros((1, MINI_WIDTH), np.float32), clip.text_tower.table_hash
+    rows, tower = np.zeros((1, MINI_WIDTH), np.float32), encoder.text_tower.table_hash
     TokenStore().save(CustomToken("x", rows, tower, "gair-mini", "dress", facts))
     code, out, _ = gair("concepts", "show", "x", "--html", page)
     assert code == 0
@@ -268,13 +273,13 @@ def test_diffusers_own_loader_takes_the_file(gair: Gair, tmp_path: Path) -> None
 
     name = f"local-dir:{tiny_model(tmp_path / 'model')}"
     assert gair("models", "export", name, tmp_path / "pipe")[0] == 0
-    clip = Clip(resolve(name), "cpu")
-    tower = clip.text_tower
+    encoder = Encoder(resolve(name), "cpu")
+    tower = encoder.text_tower
     vectors = np.random.default_rng(0).standard_normal((3, TINY_WIDTH)).astype(np.float32)
-    token = CustomToken("my-dress", vectors, tower.table_hash, str(clip.embedder_id), "dress")
+    token = CustomToken("my-dress", vectors, tower.table_hash, str(encoder.embedder_id), "dress")
     TokenStore().save(token)
     compiled = compile_prompt("a <my-dress> on grass", tower, lambda _: token)
-    ours = encode(compiled, clip).conditioning
+    ours = encode(compiled, encoder).conditioning
     for file, extra in (
         ("d.safetensors", {}),
         ("w.safetensors", {"token": "<my-dress>"}),  # a web UI's file has no name but its own

@@ -10,7 +10,7 @@ from support.photos import make_photos
 from support.points import point
 
 from gair_search.cli.pages import grid, page
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from gair_search.engine import Engine
 from gair_search.errors import GairError
@@ -27,13 +27,13 @@ QUICK = ("--steps", "2", "--scheduler", "ddim", "--seed", "0")
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     folder = tiny_model(tmp_path_factory.mktemp("model") / "tiny")
-    return Clip(resolve(f"local-dir:{folder}"), "cpu")
+    return Encoder(resolve(f"local-dir:{folder}"), "cpu")
 
 
 @pytest.fixture
-def ready(model: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def ready(model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny model is the default, with one concept, and a gallery of four photos at random vectors."""
     monkeypatch.setenv("GAIR_MODEL", model.spec.name)
     TokenStore().save(tiny_token(model))
@@ -152,7 +152,7 @@ def test_query_with_gair_searches_with_what_it_selects(gair: Gair, ready: None, 
 
 
 def test_where_gair_cant_be_auto_searches_plainly(
-    gair: Gair, ready: None, tmp_path: Path, model: Clip
+    gair: Gair, ready: None, tmp_path: Path, model: Encoder
 ) -> None:
     code, out, err = gair("query", "a dress", "--gair")
     assert (code, out) == (1, "")
@@ -168,7 +168,7 @@ def test_where_gair_cant_be_auto_searches_plainly(
     assert "note: searched without GAIR: there is no generator /no/such/folder" in err
 
 
-def test_visualize_draws_the_grid(gair: Gair, ready: None, tmp_path: Path, model: Clip) -> None:
+def test_visualize_draws_the_grid(gair: Gair, ready: None, tmp_path: Path, model: Encoder) -> None:
     TokenStore().save(tiny_token(model, "tuned", **{METHOD: PROMPT_TUNING}))
     file = tmp_path / "grid.png"
     code, out, err = gair("visualize", "a <tuned> dress", "-o", file, *QUICK, "--candidates", "0,1")

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from gair_search.encoder import checksums, models
-from gair_search.encoder.clip import Clip, TextTower
+from gair_search.encoder.clip import Encoder, TextTower
 from gair_search.encoder.reweighting import causal_mask, reweighted_mask
 from gair_search.errors import ModelError, PromptError
 
@@ -20,13 +20,13 @@ PROMPTS = ["a photo of a dog", "x", "a red dress on a brick wall, in the snow", 
 
 
 @pytest.fixture(scope="module")
-def reference(clip: Clip) -> open_clip.CLIP:
-    return open_clip.create_model(clip.spec.architecture).eval()
+def reference(encoder: Encoder) -> open_clip.CLIP:
+    return open_clip.create_model(encoder.spec.architecture).eval()
 
 
 @pytest.fixture(scope="module")
-def tower(clip: Clip) -> TextTower:
-    return clip.text_tower
+def tower(encoder: Encoder) -> TextTower:
+    return encoder.text_tower
 
 
 def as_transformers(tower: open_clip.CLIP, config: dict, act: str) -> CLIPTextModelWithProjection:
@@ -85,9 +85,9 @@ def test_text_features_equal_open_clips(
 
 @pytest.mark.parametrize("full_context", [True, False])
 def test_text_features_and_conditioning_equal_transformers(
-    clip: Clip, tower: TextTower, reference: open_clip.CLIP, full_context: bool
+    encoder: Encoder, tower: TextTower, reference: open_clip.CLIP, full_context: bool
 ) -> None:
-    oracle = as_transformers(reference, clip.spec.config, "gelu")
+    oracle = as_transformers(reference, encoder.spec.config, "gelu")
     with torch.inference_mode():
         output = oracle(open_clip.tokenize(PROMPTS))
         ids = [tower.token_ids(p) for p in PROMPTS]
@@ -173,18 +173,18 @@ def test_gradients_reach_weights_and_embeddings(tower: TextTower) -> None:
 
 
 def test_text_work_leaves_the_image_tower_on_disk() -> None:
-    own = Clip(models.resolve("gair-mini"), "cpu")
+    own = Encoder(models.resolve("gair-mini"), "cpu")
     own.encode_plain("a dog")
     assert not own.image_tower_loaded
     assert not any(name.startswith("visual") for name, _ in own.text_tower.named_parameters())
 
 
-def test_image_features_equal_open_clips(clip: Clip) -> None:
-    model, _, preprocess = open_clip.create_model_and_transforms(clip.spec.architecture)
+def test_image_features_equal_open_clips(encoder: Encoder) -> None:
+    model, _, preprocess = open_clip.create_model_and_transforms(encoder.spec.architecture)
     images = [picture(1, (500, 300)), picture(2, (224, 224)), picture(3, (180, 400))]
     with torch.inference_mode():
         expected = model.eval().encode_image(torch.stack([preprocess(i) for i in images]), normalize=True)
-    ours = clip.encode_images(np.stack([clip.preprocessing.pixels(i) for i in images]))
+    ours = encoder.encode_images(np.stack([encoder.preprocessing.pixels(i) for i in images]))
     assert np.allclose(ours, expected.numpy(), atol=1e-5)
 
 
@@ -209,7 +209,7 @@ def small_model(folder: Path, text: dict, **model: object) -> str:
 def test_a_custom_text_model_loads_its_text_tower_alone(tmp_path: Path) -> None:
     """`CustomTextCLIP` keeps its text tower under a prefix; QuickGELU comes from the config."""
     name = small_model(tmp_path / "m", {}, custom_text=True, quick_gelu=True)
-    own = Clip(models.resolve(name), "cpu")
+    own = Encoder(models.resolve(name), "cpu")
     reference = open_clip.create_model(name).eval()
     with torch.inference_mode():
         expected = reference.encode_text(open_clip.tokenize(["a dog"], 20), normalize=True)
@@ -219,7 +219,7 @@ def test_a_custom_text_model_loads_its_text_tower_alone(tmp_path: Path) -> None:
 
 def test_a_tower_that_is_not_causal_takes_plain_prompts_only(tmp_path: Path) -> None:
     name = small_model(tmp_path / "m", {"no_causal_mask": True, "pool_type": "last"}, custom_text=True)
-    own = Clip(models.resolve(name), "cpu")
+    own = Encoder(models.resolve(name), "cpu")
     reference = open_clip.create_model(name).eval()
     with torch.inference_mode():
         expected = reference.encode_text(open_clip.tokenize(["a dog"], 20), normalize=True)
@@ -231,31 +231,33 @@ def test_a_tower_that_is_not_causal_takes_plain_prompts_only(tmp_path: Path) -> 
         _ = own.text_tower
 
 
-def test_half_precision_stays_close(tower: TextTower, clip: Clip) -> None:
+def test_half_precision_stays_close(tower: TextTower, encoder: Encoder) -> None:
     """The path that CUDA takes, on the CPU: weights in float32 under autocast."""
-    own = Clip(clip.spec, "cpu")
+    own = Encoder(encoder.spec, "cpu")
     own.dtype = torch.bfloat16
-    cosine = float((own.encode_plain("a red dress") * clip.encode_plain("a red dress")).sum())
+    cosine = float((own.encode_plain("a red dress") * encoder.encode_plain("a red dress")).sum())
     assert cosine == pytest.approx(1, abs=1e-3)
-    pixels = np.stack([clip.preprocessing.pixels(picture(1))])
-    assert float((own.encode_images(pixels) * clip.encode_images(pixels)).sum()) == pytest.approx(1, abs=2e-2)
+    pixels = np.stack([encoder.preprocessing.pixels(picture(1))])
+    assert float((own.encode_images(pixels) * encoder.encode_images(pixels)).sum()) == pytest.approx(
+        1, abs=2e-2
+    )
 
 
-def test_devices_that_are_not_there_are_refused(clip: Clip) -> None:
+def test_devices_that_are_not_there_are_refused(encoder: Encoder) -> None:
     with pytest.raises(ModelError, match="--device cpu"):
-        Clip(clip.spec, "cuda:99")
+        Encoder(encoder.spec, "cuda:99")
     for name in ("toaster", "meta"):
         with pytest.raises(ModelError, match="--device cpu"):
-            Clip(clip.spec, name)
+            Encoder(encoder.spec, name)
     with pytest.raises(ModelError, match=r"0\.\.1"):
-        Clip(clip.spec, "cpu", float("nan"))
+        Encoder(encoder.spec, "cpu", float("nan"))
 
 
 def test_damaged_weights_are_a_model_error(tmp_path: Path) -> None:
     name = small_model(tmp_path / "m", {})
     weights = tmp_path / "m" / "open_clip_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    own = Clip(models.resolve(name), "cpu")
+    own = Encoder(models.resolve(name), "cpu")
     for use in (lambda: own.encode_plain("x"), lambda: own.encode_images(np.zeros((1, 32, 32, 3), np.uint8))):
         with pytest.raises(ModelError, match="can't be loaded"):
             use()
@@ -265,10 +267,10 @@ def test_weights_that_differ_from_their_checksum_are_not_loaded(tmp_path: Path) 
     name = small_model(tmp_path / "m", {})
     weights = tmp_path / "m" / "open_clip_model.safetensors"
     checksums.write_checksums(tmp_path / "m")
-    Clip(models.resolve(name), "cpu").encode_plain("x")
+    Encoder(models.resolve(name), "cpu").encode_plain("x")
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # still a file that loads
-    own = Clip(models.resolve(name), "cpu")
+    own = Encoder(models.resolve(name), "cpu")
     for use in (lambda: own.encode_plain("x"), lambda: own.encode_images(np.zeros((1, 32, 32, 3), np.uint8))):
         with pytest.raises(ModelError, match="is damaged: its SHA-256 is"):
             use()
@@ -285,7 +287,7 @@ def test_a_pickle_that_runs_code_is_never_run(tmp_path: Path) -> None:
 
     file = tmp_path / "w.pt"
     file.write_bytes(pickle.dumps({"state_dict": Evil()}))
-    own = Clip(models.resolve(f"RN50:{file}"), "cpu")
+    own = Encoder(models.resolve(f"RN50:{file}"), "cpu")
     with pytest.raises(ModelError):
         own.encode_plain("x")
     assert not (tmp_path / "ran").exists()

@@ -2,7 +2,7 @@ import timm
 import torch
 from torch import nn
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.folding import folded
 
 
@@ -53,5 +53,5 @@ def test_a_network_without_batch_norms_is_itself() -> None:
     assert folded(net, torch.randn(1, 3, 8, 8)) is net
 
 
-def test_the_bundled_tower_is_folded(clip: Clip) -> None:
-    assert not has_batch_norms(clip._loaded_image())
+def test_the_bundled_tower_is_folded(encoder: Encoder) -> None:
+    assert not has_batch_norms(encoder._loaded_image())

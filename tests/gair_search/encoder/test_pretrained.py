@@ -22,7 +22,7 @@ from gair_search.benchmarks.fashion_world import (
     scene,
 )
 from gair_search.encoder import checksums, models
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.generation.export import pipeline_folder
 from gair_search.generation.generator import Generator, Sampling
 
@@ -34,17 +34,17 @@ def scenes() -> list[Scene]:
     return [scene(i, "test") for i in range(N)]
 
 
-def image_features(clip: Clip, scenes: list[Scene]) -> np.ndarray:
-    return clip.encode_images(np.stack([clip.preprocessing.pixels(render(one)) for one in scenes]))
+def image_features(encoder: Encoder, scenes: list[Scene]) -> np.ndarray:
+    return encoder.encode_images(np.stack([encoder.preprocessing.pixels(render(one)) for one in scenes]))
 
 
-def text_features(clip: Clip, texts: list[str]) -> np.ndarray:
-    return np.concatenate([clip.encode_plain(text).numpy() for text in texts])
+def text_features(encoder: Encoder, texts: list[str]) -> np.ndarray:
+    return np.concatenate([encoder.encode_plain(text).numpy() for text in texts])
 
 
 @pytest.fixture(scope="module")
-def features(clip: Clip, scenes: list[Scene]) -> np.ndarray:
-    return image_features(clip, scenes)
+def features(encoder: Encoder, scenes: list[Scene]) -> np.ndarray:
+    return image_features(encoder, scenes)
 
 
 PROMPTS = {
@@ -57,25 +57,25 @@ PROMPTS = {
 
 @pytest.mark.parametrize("attribute", PROMPTS)
 def test_words_of_the_fashion_world_are_seen(
-    clip: Clip, scenes: list[Scene], features: np.ndarray, attribute: str
+    encoder: Encoder, scenes: list[Scene], features: np.ndarray, attribute: str
 ) -> None:
     values = list(PROMPTS[attribute])
-    found = (features @ text_features(clip, list(PROMPTS[attribute].values())).T).argmax(1)
+    found = (features @ text_features(encoder, list(PROMPTS[attribute].values())).T).argmax(1)
     shown = [s.background if attribute == "background" else getattr(s.item, attribute) for s in scenes]
     assert np.mean([values[i] == value for i, value in zip(found, shown, strict=True)]) > 0.9
 
 
-def test_full_captions_find_their_images(clip: Clip, scenes: list[Scene], features: np.ndarray) -> None:
-    similarity = text_features(clip, [full_caption(one) for one in scenes]) @ features.T
+def test_full_captions_find_their_images(encoder: Encoder, scenes: list[Scene], features: np.ndarray) -> None:
+    similarity = text_features(encoder, [full_caption(one) for one in scenes]) @ features.T
     assert (similarity.argmax(1) == np.arange(N)).mean() > 0.85
 
 
-def test_an_instance_is_recognised_elsewhere(clip: Clip) -> None:
+def test_an_instance_is_recognised_elsewhere(encoder: Encoder) -> None:
     items = [instance(i, "test") for i in range(60)]
     places = list(BACKGROUNDS)
     views = [
         image_features(
-            clip,
+            encoder,
             [
                 scene(2 * i + k, "test", item=item, background=places[(i + 5 * k) % 12])
                 for i, item in enumerate(items)
@@ -105,26 +105,26 @@ def test_its_card_names_sources_and_licences() -> None:
 
 
 @pytest.fixture(scope="module")
-def generator(clip: Clip) -> Generator:
-    return Generator.load(clip)
+def generator(encoder: Encoder) -> Generator:
+    return Generator.load(encoder)
 
 
-def told(clip: Clip, captions: list[str]) -> torch.Tensor:
-    tower = clip.text_tower
+def told(encoder: Encoder, captions: list[str]) -> torch.Tensor:
+    tower = encoder.text_tower
     with torch.inference_mode():
         return tower.encode_ids([tower.token_ids(text) for text in captions], full_context=True).conditioning
 
 
 def test_the_generator_draws_what_a_caption_says(
-    clip: Clip, generator: Generator, scenes: list[Scene]
+    encoder: Encoder, generator: Generator, scenes: list[Scene]
 ) -> None:
-    drawn = generator.sample(told(clip, [full_caption(one) for one in scenes[:24]]), range(24))
+    drawn = generator.sample(told(encoder, [full_caption(one) for one in scenes[:24]]), range(24))
     assert drawn.shape == (24, 64, 64, 3)
-    pixels = [clip.preprocessing.pixels(Image.fromarray(image)) for image in drawn.numpy()]
-    features = clip.encode_images(np.stack(pixels))
+    pixels = [encoder.preprocessing.pixels(Image.fromarray(image)) for image in drawn.numpy()]
+    features = encoder.encode_images(np.stack(pixels))
     for attribute, least in (("kind", 0.4), ("color", 0.7), ("background", 0.4)):
         values = list(PROMPTS[attribute])
-        found = (features @ text_features(clip, list(PROMPTS[attribute].values())).T).argmax(1)
+        found = (features @ text_features(encoder, list(PROMPTS[attribute].values())).T).argmax(1)
         shown = [
             s.background if attribute == "background" else getattr(s.item, attribute) for s in scenes[:24]
         ]
@@ -133,8 +133,8 @@ def test_the_generator_draws_what_a_caption_says(
         )
 
 
-def test_diffusers_loads_the_generator_and_draws_the_same(clip: Clip, generator: Generator) -> None:
-    folder = pipeline_folder(clip.spec)
+def test_diffusers_loads_the_generator_and_draws_the_same(encoder: Encoder, generator: Generator) -> None:
+    folder = pipeline_folder(encoder.spec)
     pipe = StableDiffusionPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
     sampling = Sampling("dpm++", 6, 4.0)
@@ -142,5 +142,5 @@ def test_diffusers_loads_the_generator_and_draws_the_same(clip: Clip, generator:
     theirs = pipe(
         "a red dress on a beach", num_inference_steps=6, guidance_scale=4.0, latents=noise, output_type="np"
     )
-    ours = generator.sample(told(clip, ["a red dress on a beach"]), [3], sampling)
+    ours = generator.sample(told(encoder, ["a red dress on a beach"]), [3], sampling)
     assert np.abs(theirs.images[0] * 255 - ours[0].numpy()).max() < 1.5

@@ -16,7 +16,7 @@ from support.photos import make_photos
 from support.points import point
 
 from gair_search.encoder import models
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.engine import Engine
 from gair_search.errors import (
     ConceptError,
@@ -62,23 +62,23 @@ PROMPT = "a * dress on (grass:1.5)"
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     folder = tiny_model(tmp_path_factory.mktemp("model") / "tiny")
-    return Clip(models.resolve(f"local-dir:{folder}"), "cpu")
+    return Encoder(models.resolve(f"local-dir:{folder}"), "cpu")
 
 
 @pytest.fixture(scope="module")
-def generator(tiny: Clip) -> Generator:
+def generator(tiny: Encoder) -> Generator:
     return Generator.load(tiny)
 
 
 @pytest.fixture
-def token(tiny: Clip) -> CustomToken:
+def token(tiny: Encoder) -> CustomToken:
     return tiny_token(tiny)
 
 
 @pytest.fixture
-def engine(tiny: Clip, generator: Generator, token: CustomToken, tmp_path: Path) -> Iterator[Engine]:
+def engine(tiny: Encoder, generator: Generator, token: CustomToken, tmp_path: Path) -> Iterator[Engine]:
     """An engine with one concept, and a gallery of eight unit vectors."""
     with Engine.open(tiny.spec.name, db=tmp_path / "gallery") as opened:
         opened._clip, opened._generator = tiny, generator
@@ -133,7 +133,7 @@ def test_laying_out_keeps_order_loses_no_piece_and_grows_no_norm(m: int, n: int)
     assert (middles.diff() >= -1e-6).all()
 
 
-def test_mixed_words_stand_where_they_stood(tiny: Clip, token: CustomToken) -> None:
+def test_mixed_words_stand_where_they_stood(tiny: Encoder, token: CustomToken) -> None:
     """Against the plain prompt with the attribute's word written out, at every place of the context."""
     tower = tiny.text_tower
     one = replace(token, vectors=token.vectors[:1])
@@ -149,7 +149,9 @@ def test_mixed_words_stand_where_they_stood(tiny: Clip, token: CustomToken) -> N
     assert torch.allclose(long.attributes_mean, doubled.conditioning[0], atol=1e-5)
 
 
-def test_mixing_like_with_like_changes_nothing_token_weights_included(tiny: Clip, token: CustomToken) -> None:
+def test_mixing_like_with_like_changes_nothing_token_weights_included(
+    tiny: Encoder, token: CustomToken
+) -> None:
     """The concept *is* the attribute here, so that w makes no difference, in prompts of all kinds."""
     tower = tiny.text_tower
     vectors = tower.token_embeddings(torch.tensor(tower.token_ids("blue"))).numpy()
@@ -161,7 +163,7 @@ def test_mixing_like_with_like_changes_nothing_token_weights_included(tiny: Clip
         assert torch.allclose(told.concept, prompt_conditioning(prompt, tiny, lambda _: same), atol=1e-6)
 
 
-def test_places_of_concepts(tiny: Clip, token: CustomToken) -> None:
+def test_places_of_concepts(tiny: Encoder, token: CustomToken) -> None:
     compiled = compile_prompt("a * dress, (* <my-dress>:1.2)", tiny.text_tower, lambda _: token)
     # 0 start, 1 a, 2-3 *, 4 dress, 5 comma, 6-7 *, 8-9 <my-dress>
     assert concept_places(compiled) == [(2, 2), (6, 2), (8, 2)]
@@ -243,7 +245,7 @@ def test_options_out_of_range_are_told(options: dict, said: str) -> None:
 
 
 def test_the_batch_equals_the_loop_image_by_image(
-    tiny: Clip, generator: Generator, token: CustomToken
+    tiny: Encoder, generator: Generator, token: CustomToken
 ) -> None:
     told = mixture(PROMPT, tiny, lambda _: token, ["blue", "old"])
     features = tiny_features(token)
@@ -267,7 +269,7 @@ def test_the_batch_equals_the_loop_image_by_image(
 
 
 def test_context_images_are_shown_and_selected_only_where_w_0_is_a_candidate(
-    tiny: Clip, generator: Generator, token: CustomToken
+    tiny: Encoder, generator: Generator, token: CustomToken
 ) -> None:
     told = mixture(PROMPT, tiny, lambda _: token, ["blue"])
     features = tiny_features(token)
@@ -291,7 +293,7 @@ def tiny_features(token: CustomToken) -> np.ndarray:
     return features
 
 
-def test_denoiser_rows_of_a_search(tiny: Clip, generator: Generator, token: CustomToken) -> None:
+def test_denoiser_rows_of_a_search(tiny: Encoder, generator: Generator, token: CustomToken) -> None:
     told = mixture(PROMPT, tiny, lambda _: token, ["blue"])
     steps: list[tuple[int, int]] = []
     visualizer = Visualizer(tiny, generator, on_progress=lambda *both: steps.append(both))
@@ -303,7 +305,7 @@ def test_denoiser_rows_of_a_search(tiny: Clip, generator: Generator, token: Cust
 
 
 @pytest.mark.parametrize("side", [16, 64, 96])
-def test_embedding_on_the_device_equals_embedding_a_file(tiny: Clip, side: int) -> None:
+def test_embedding_on_the_device_equals_embedding_a_file(tiny: Encoder, side: int) -> None:
     rng = np.random.default_rng(0)
     coarse = [Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)) for _ in "ab"]
     images = np.stack([np.asarray(image.resize((side, side), Image.Resampling.BICUBIC)) for image in coarse])
@@ -427,7 +429,7 @@ def test_a_full_disk_is_said_and_the_answer_is_given(engine: Engine, home: Path)
 
 
 def test_w_of_one_is_the_plain_query_bit_for_bit_and_of_zero_the_attributes_mean(
-    engine: Engine, tiny: Clip, token: CustomToken
+    engine: Engine, tiny: Encoder, token: CustomToken
 ) -> None:
     plain = engine.compile(PROMPT).vector
     assert np.array_equal(engine.compile(PROMPT, w=1.0).vector, plain)
@@ -463,7 +465,7 @@ def test_a_search_with_gair_is_a_search_with_the_selected_weight(engine: Engine)
     assert by_hand.selected is by_hand.candidates[1]
 
 
-def test_prompts_and_tokens_that_gair_cant_mix(engine: Engine, tiny: Clip, token: CustomToken) -> None:
+def test_prompts_and_tokens_that_gair_cant_mix(engine: Engine, tiny: Encoder, token: CustomToken) -> None:
     engine.tokens.save(tiny_token(tiny, "bare", attributes="", concept_features=""))
     engine.tokens.save(
         tiny_token(tiny, "elsewhere", learned_with="other (arch, weights 00, preprocessing 11)")
@@ -487,7 +489,7 @@ def test_prompts_and_tokens_that_gair_cant_mix(engine: Engine, tiny: Clip, token
         assert len(engine.search(PROMPT, 3, gair="auto", options=QUICK)) == 3
 
 
-def test_concept_images_can_be_given(engine: Engine, tiny: Clip, tmp_path: Path) -> None:
+def test_concept_images_can_be_given(engine: Engine, tiny: Encoder, tmp_path: Path) -> None:
     engine.tokens.save(tiny_token(tiny, "bare", concept_features=""))
     photos = make_photos(tmp_path / "photos", 2)
     seen = engine.gair("a <bare> dress", replace(QUICK, w=0.5, concept_images=tuple(photos)))
@@ -496,14 +498,14 @@ def test_concept_images_can_be_given(engine: Engine, tiny: Clip, tmp_path: Path)
     assert np.allclose(seen.concept_features, tiny.encode_images(pixels).mean(axis=0), atol=1e-6)
 
 
-def test_prompt_tuned_tokens_come_with_a_warning(engine: Engine, tiny: Clip) -> None:
+def test_prompt_tuned_tokens_come_with_a_warning(engine: Engine, tiny: Encoder) -> None:
     engine.tokens.save(tiny_token(tiny, "tuned", **{METHOD: PROMPT_TUNING}))
     (said,) = engine.gair("a <tuned> dress", replace(QUICK, w=0.5)).warnings
     assert "<tuned> was learned by prompt tuning" in said
 
 
-def test_a_model_without_a_generator(engine: Engine, tiny: Clip, tmp_path: Path) -> None:
-    bare = Clip(replace(tiny.spec, name="bare", architecture="ViT-B-32"), "cpu")
+def test_a_model_without_a_generator(engine: Engine, tiny: Encoder, tmp_path: Path) -> None:
+    bare = Encoder(replace(tiny.spec, name="bare", architecture="ViT-B-32"), "cpu")
     bare._text = tiny.text_tower
     other = Engine(bare.spec, engine.gallery, engine.tokens)
     other._clip = bare
@@ -518,7 +520,7 @@ def test_a_model_without_a_generator(engine: Engine, tiny: Clip, tmp_path: Path)
 
 
 def test_prompts_without_a_concept_are_drawn_as_they_are(
-    engine: Engine, tiny: Clip, generator: Generator
+    engine: Engine, tiny: Encoder, generator: Generator
 ) -> None:
     seen = engine.visualize("a red (dress:1.5)", replace(QUICK, seeds=(2, 3)))
     (one,) = seen.candidates

@@ -9,7 +9,7 @@ import pytest
 from support.generator import tiny_model, tiny_token
 
 from gair_search.encoder import models
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, GairError, GairWarning
 from gair_search.gair.algorithm import GairOptions
 from gair_search.gair.drawing import GairResult
@@ -33,13 +33,13 @@ PROMPT = "a * dress on (grass:1.5)"
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     folder = tiny_model(tmp_path_factory.mktemp("model") / "tiny")
-    return Clip(models.resolve(f"local-dir:{folder}"), "cpu")
+    return Encoder(models.resolve(f"local-dir:{folder}"), "cpu")
 
 
 @pytest.fixture
-def token(tiny: Clip) -> CustomToken:
+def token(tiny: Encoder) -> CustomToken:
     return tiny_token(tiny)
 
 
@@ -54,7 +54,7 @@ def hit(rank: int, name: str) -> Hit:
     return Hit(rank, 0.5, f"/photos/{name}.jpg", name, {"size": rank})
 
 
-def test_a_concept_may_stand_twice_under_both_of_its_names(tiny: Clip, token: CustomToken) -> None:
+def test_a_concept_may_stand_twice_under_both_of_its_names(tiny: Encoder, token: CustomToken) -> None:
     other = replace(token, name="other")
 
     def lookup(name: str) -> CustomToken:
@@ -67,7 +67,7 @@ def test_a_concept_may_stand_twice_under_both_of_its_names(tiny: Clip, token: Cu
         mixed_concept("a dress", lookup)
 
 
-def test_what_the_options_name_goes_before_the_file(tiny: Clip, token: CustomToken) -> None:
+def test_what_the_options_name_goes_before_the_file(tiny: Encoder, token: CustomToken) -> None:
     assert attributes_of(token, GairOptions()) == facts.attributes(token)
     assert attributes_of(token, GairOptions(attributes=("red",))) == ["red"]
     subject = Subject.of(PROMPT, tiny, lambda _: token, GairOptions(attributes=("red",)))
@@ -78,7 +78,7 @@ def test_what_the_options_name_goes_before_the_file(tiny: Clip, token: CustomTok
         features_of(short, tiny, GairOptions())
 
 
-def test_a_mixed_query_tells_its_weight(tiny: Clip, token: CustomToken) -> None:
+def test_a_mixed_query_tells_its_weight(tiny: Encoder, token: CustomToken) -> None:
     plain = plain_query(PROMPT, tiny, lambda _: token)
     whole = mixed_query(PROMPT, 1.0, tiny, lambda _: token, GairOptions())
     assert np.array_equal(whole.vector, plain.vector)

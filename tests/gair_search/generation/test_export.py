@@ -14,7 +14,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from gair_search.encoder import checksums, models
-from gair_search.encoder.clip import Clip, TextTower
+from gair_search.encoder.clip import Encoder, TextTower
 from gair_search.errors import ModelError
 from gair_search.generation import export as pipeline
 
@@ -36,8 +36,8 @@ LONG = " ".join(f"word{i}" for i in range(60))
 
 
 @pytest.fixture(scope="module")
-def mini(clip: Clip) -> TextTower:
-    return clip.text_tower
+def mini(encoder: Encoder) -> TextTower:
+    return encoder.text_tower
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tiny(model: Path) -> TextTower:
-    return Clip(models.resolve(f"local-dir:{model}"), "cpu").text_tower
+    return Encoder(models.resolve(f"local-dir:{model}"), "cpu").text_tower
 
 
 def random_tower(**changes: object) -> TextTower:

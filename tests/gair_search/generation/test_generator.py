@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from support.generator import TINY_WIDTH, tiny_model
 
 from gair_search.encoder import models
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import GeneratorError, ModelError
 from gair_search.generation import export as pipeline
 from gair_search.generation.generator import (
@@ -31,23 +31,23 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tiny(model: Path) -> Clip:
-    return Clip(models.resolve(f"local-dir:{model}"), "cpu")
+def tiny(model: Path) -> Encoder:
+    return Encoder(models.resolve(f"local-dir:{model}"), "cpu")
 
 
 @pytest.fixture
-def generator(tiny: Clip) -> Generator:
+def generator(tiny: Encoder) -> Generator:
     return Generator.load(tiny)
 
 
 @pytest.fixture(scope="module")
-def full(model: Path, tiny: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def full(model: Path, tiny: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same generator as a whole Stable Diffusion folder; don't change it."""
     return pipeline.export(tiny.spec, tmp_path_factory.mktemp("full") / "sd")
 
 
-def conditioning(clip: Clip, *texts: str) -> torch.Tensor:
-    tower = clip.text_tower
+def conditioning(encoder: Encoder, *texts: str) -> torch.Tensor:
+    tower = encoder.text_tower
     with torch.inference_mode():
         return tower.encode_ids([tower.token_ids(text) for text in texts], full_context=True).conditioning
 
@@ -56,7 +56,7 @@ def conditioning(clip: Clip, *texts: str) -> torch.Tensor:
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_images_equal_those_of_diffusers_own_pipeline(
-    generator: Generator, tiny: Clip, full: Path, scheduler: str, guidance: float, prediction: str
+    generator: Generator, tiny: Encoder, full: Path, scheduler: str, guidance: float, prediction: str
 ) -> None:
     pipe = StableDiffusionPipeline.from_pretrained(full)
     pipe.set_progress_bar_config(disable=True)
@@ -83,7 +83,7 @@ def test_images_equal_those_of_diffusers_own_pipeline(
 
 
 def test_a_unet_that_was_distilled_takes_the_guidance_as_an_input(
-    tiny: Clip, full: Path, tmp_path: Path
+    tiny: Encoder, full: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(full, tmp_path / "lcm")
     torch.manual_seed(0)
@@ -110,7 +110,7 @@ def test_a_unet_that_was_distilled_takes_the_guidance_as_an_input(
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_a_seed_gives_the_same_image_in_a_batch_as_alone(
-    generator: Generator, tiny: Clip, scheduler: str
+    generator: Generator, tiny: Encoder, scheduler: str
 ) -> None:
     sampling, seeds = Sampling(scheduler, 4), [5, 6, 5, 6]
     told = conditioning(tiny, "a red dress", "a red dress", "grass", "grass")
@@ -121,7 +121,7 @@ def test_a_seed_gives_the_same_image_in_a_batch_as_alone(
     assert not torch.allclose(together[0], together[1], atol=1e-2)
 
 
-def test_given_noise_takes_the_place_of_the_seeds(generator: Generator, tiny: Clip) -> None:
+def test_given_noise_takes_the_place_of_the_seeds(generator: Generator, tiny: Encoder) -> None:
     told = conditioning(tiny, "a dog", "a cat")
     noise = generator.noise([4, 4])
     assert torch.equal(noise[0], noise[1])
@@ -132,7 +132,7 @@ def test_given_noise_takes_the_place_of_the_seeds(generator: Generator, tiny: Cl
 
 
 def test_rows_are_counted_and_the_unconditional_first_step_is_shared(
-    generator: Generator, tiny: Clip
+    generator: Generator, tiny: Encoder
 ) -> None:
     told = conditioning(tiny, "a", "b", "c", "d")
     told_steps: list[int] = []
@@ -145,7 +145,7 @@ def test_rows_are_counted_and_the_unconditional_first_step_is_shared(
 
 
 def test_out_of_memory_halves_the_batch_and_says_so(
-    generator: Generator, tiny: Clip, monkeypatch: pytest.MonkeyPatch
+    generator: Generator, tiny: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told, seeds = conditioning(tiny, *"abcdefg"), list(range(7))
     expected = generator.sample(told, seeds, QUICK)
@@ -182,7 +182,7 @@ def test_nan_becomes_black() -> None:
     assert pixels[1].unique().tolist() == [0]
 
 
-def test_sizes_of_ones_own(generator: Generator, tiny: Clip) -> None:
+def test_sizes_of_ones_own(generator: Generator, tiny: Encoder) -> None:
     told = conditioning(tiny, "a dog")
     assert generator.size == (16, 16)
     sampling = Sampling("ddim", 2, height=24, width=32)
@@ -201,13 +201,13 @@ def test_sizes_of_ones_own(generator: Generator, tiny: Clip) -> None:
     ],
 )
 def test_values_out_of_range_are_told(
-    generator: Generator, tiny: Clip, sampling: Sampling, said: str
+    generator: Generator, tiny: Encoder, sampling: Sampling, said: str
 ) -> None:
     with pytest.raises(GeneratorError, match=said):
         generator.sample(conditioning(tiny, "a"), [0], sampling)
 
 
-def test_shapes_that_dont_fit_are_told(generator: Generator, tiny: Clip) -> None:
+def test_shapes_that_dont_fit_are_told(generator: Generator, tiny: Encoder) -> None:
     told = conditioning(tiny, "a", "b")
     for bad, said in (
         ({"conditioning": told, "seeds": [1, 2, 3]}, "3 seeds for 2 images"),
@@ -220,7 +220,7 @@ def test_shapes_that_dont_fit_are_told(generator: Generator, tiny: Clip) -> None
 
 
 def test_a_whole_folder_with_our_text_encoder_is_taken_in_any_precision(
-    generator: Generator, tiny: Clip, full: Path, tmp_path: Path
+    generator: Generator, tiny: Encoder, full: Path, tmp_path: Path
 ) -> None:
     told = conditioning(tiny, "a dog")
     loaded = Generator.load(tiny, str(full))
@@ -236,7 +236,7 @@ def test_a_whole_folder_with_our_text_encoder_is_taken_in_any_precision(
     assert (narrow.sample(told, [0], QUICK).int() - loaded.sample(told, [0], QUICK).int()).abs().max() <= 8
 
 
-def test_another_text_encoder_is_refused(tiny: Clip, full: Path, tmp_path: Path) -> None:
+def test_another_text_encoder_is_refused(tiny: Encoder, full: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(full, tmp_path / "other")
     file = folder / "text_encoder" / "model.safetensors"
     state = load_file(file)
@@ -253,7 +253,7 @@ def test_another_text_encoder_is_refused(tiny: Clip, full: Path, tmp_path: Path)
 
 
 def test_a_generator_in_the_hubs_cache_is_found_by_name(
-    tiny: Clip, full: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Encoder, full: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository = tmp_path / "hub" / "models--someone--sd"
     (repository / "refs").mkdir(parents=True)
@@ -267,16 +267,16 @@ def test_a_generator_in_the_hubs_cache_is_found_by_name(
 
 
 def test_what_is_no_generator_is_told(
-    clip: Clip, tiny: Clip, model: Path, full: Path, tmp_path: Path
+    encoder: Encoder, tiny: Encoder, model: Path, full: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(GeneratorError, match=rf"conditioning of width {TINY_WIDTH}, and .* gair-mini gives"):
-        Generator.load(clip, full)
+        Generator.load(encoder, full)
     with pytest.raises(GeneratorError, match="holds no unet/"):
         Generator.load(tiny, tmp_path)
     bare = shutil.copytree(model, tmp_path / "bare")
     shutil.rmtree(bare / "generator")
     with pytest.raises(ModelError, match="has no generator"):
-        Generator.load(Clip(models.resolve(f"local-dir:{bare}"), "cpu"))
+        Generator.load(Encoder(models.resolve(f"local-dir:{bare}"), "cpu"))
     broken = shutil.copytree(full, tmp_path / "broken")
     (broken / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"nonsense")
     with pytest.raises(GeneratorError, match="can't be loaded"):
@@ -293,7 +293,7 @@ def test_what_is_no_generator_is_told(
         Generator.load(tiny, wide)
 
 
-def test_drawing_leaves_the_users_seed_alone(generator: Generator, tiny: Clip) -> None:
+def test_drawing_leaves_the_users_seed_alone(generator: Generator, tiny: Encoder) -> None:
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)

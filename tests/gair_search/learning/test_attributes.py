@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError
 from gair_search.learning.attributes import (
     average_embeddings,
@@ -21,17 +21,17 @@ def test_the_vocabulary_is_of_single_words_each_once():
     assert {"red", "old", "bright", "dark", "pink", "worn"} <= set(words)
 
 
-def test_the_nearest_are_nearest(clip: Clip):
+def test_the_nearest_are_nearest(encoder: Encoder):
     words = ("frozen", "woolen", "edible", "quilted")
     with torch.inference_mode():
-        target = clip.encode_plain("sweater")
-        cosines = {word: float((clip.encode_plain(word) @ target.T).item()) for word in words}
+        target = encoder.encode_plain("sweater")
+        cosines = {word: float((encoder.encode_plain(word) @ target.T).item()) for word in words}
     best = sorted(words, key=lambda word: -cosines[word])
-    assert nearest(clip.text_tower, "sweater", 3, words) == best[:3]
+    assert nearest(encoder.text_tower, "sweater", 3, words) == best[:3]
 
 
-def test_average_embeddings_are_means_of_pieces(clip: Clip):
-    tower = clip.text_tower
+def test_average_embeddings_are_means_of_pieces(encoder: Encoder):
+    tower = encoder.text_tower
     ids = tower.token_ids("bespectacled")
     assert len(ids) > 1
     rows = tower.token_embeddings(torch.tensor(ids))

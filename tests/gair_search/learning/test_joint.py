@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.learning import attributes
 from gair_search.learning.joint import (
     PAPER,
@@ -25,17 +25,21 @@ QUICK = Settings(n_vectors=2, learning_rate=5e-3, steps=20, check_every=5, scale
 WORDS = ("red", "blue", "green", "old", "striped", "shiny")
 
 
-def _text(clip: Clip, *texts: str) -> torch.Tensor:
+def _text(encoder: Encoder, *texts: str) -> torch.Tensor:
     with torch.inference_mode():
-        return torch.cat([clip.encode_plain(text) for text in texts]).clone()
+        return torch.cat([encoder.encode_plain(text) for text in texts]).clone()
 
 
 @pytest.fixture
-def problem(clip: Clip) -> Problem:
+def problem(encoder: Encoder) -> Problem:
     """A concept whose 'images' are what the tower says of a red striped dress; the others are other dresses."""
-    concept = _text(clip, "a photo of a red striped dress", "a red dress with stripes", "striped red dress")
-    others = _text(clip, "a photo of a blue dress", "a green dress", "a dotted white dress", "a black dress")
-    embeddings = attributes.average_embeddings(clip.text_tower, WORDS)
+    concept = _text(
+        encoder, "a photo of a red striped dress", "a red dress with stripes", "striped red dress"
+    )
+    others = _text(
+        encoder, "a photo of a blue dress", "a green dress", "a dotted white dress", "a black dress"
+    )
+    embeddings = attributes.average_embeddings(encoder.text_tower, WORDS)
     return Problem(
         "dress",
         concept[:2],
@@ -72,32 +76,34 @@ def test_the_paper_s_settings():
     assert PAPER.by("joint") == PAPER
 
 
-def test_gradient_reaches_only_the_token(clip: Clip, problem: Problem, denoiser: Denoiser):
-    objective = Objective(replace(problem, denoiser=denoiser), clip.text_tower, replace(QUICK, lambda_ce=1.0))
+def test_gradient_reaches_only_the_token(encoder: Encoder, problem: Problem, denoiser: Denoiser):
+    objective = Objective(
+        replace(problem, denoiser=denoiser), encoder.text_tower, replace(QUICK, lambda_ce=1.0)
+    )
     free = objective.free(problem.first).requires_grad_(True)
     diffusion, classification = objective(objective.placed(free), torch.Generator().manual_seed(0))
     (diffusion + classification).backward()
     assert free.grad.abs().sum() > 0
-    frozen = [*clip.text_tower.parameters(), *denoiser.unet.parameters()]
+    frozen = [*encoder.text_tower.parameters(), *denoiser.unet.parameters()]
     assert all(parameter.grad is None and not parameter.requires_grad for parameter in frozen)
 
 
-def test_the_classification_loss_is_that_of_the_paper_s_prompts(clip: Clip, problem: Problem):
-    tower, vectors = clip.text_tower, problem.first
+def test_the_classification_loss_is_that_of_the_paper_s_prompts(encoder: Encoder, problem: Problem):
+    tower, vectors = encoder.text_tower, problem.first
     objective = Objective(problem, tower, QUICK.by("prompt tuning"))
     _, found = objective(vectors, torch.Generator())
     slot = Slot.template(tower, CLASSIFICATION, "dress")
     labels = torch.tensor([1.0, 1, 0, 0, 0])
-    concept, parent = slot.encode(tower, vectors).features[0], _text(clip, "image of a dress")[0]
+    concept, parent = slot.encode(tower, vectors).features[0], _text(encoder, "image of a dress")[0]
     expected = classification_loss(
         torch.cat([problem.concept, problem.negatives]), labels, concept, parent, QUICK.scale
     )
     assert found.item() == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_prompt_tuning_learns_and_stays_in_the_subspace(clip: Clip, problem: Problem):
+def test_prompt_tuning_learns_and_stays_in_the_subspace(encoder: Encoder, problem: Problem):
     looks: list[Losses] = []
-    learned = learn_vectors(problem, clip.text_tower, QUICK.by("prompt tuning"), on_look=looks.append)
+    learned = learn_vectors(problem, encoder.text_tower, QUICK.by("prompt tuning"), on_look=looks.append)
     assert [look.step for look in looks] == [5, 10, 15, 20]
     assert looks[-1].classification < looks[0].classification
     assert all(look.diffusion is None for look in looks)
@@ -106,73 +112,75 @@ def test_prompt_tuning_learns_and_stays_in_the_subspace(clip: Clip, problem: Pro
     assert not learned.stopped
 
 
-def test_the_rate_in_the_subspace(clip: Clip, problem: Problem):
+def test_the_rate_in_the_subspace(encoder: Encoder, problem: Problem):
     """As given, else such that the average direction is moved along as fast as without the subspace."""
-    tower, spread = clip.text_tower, problem.subspace.spread
+    tower, spread = encoder.text_tower, problem.subspace.spread
     rate = Objective(problem, tower, QUICK).rate
     assert (rate * spread).square().mean().sqrt().item() == pytest.approx(QUICK.learning_rate)
     assert Objective(problem, tower, replace(QUICK, subspace_rate=0.1)).rate == 0.1
     assert Objective(replace(problem, subspace=None), tower, QUICK).rate == QUICK.learning_rate
 
 
-def test_what_is_free_begins_at_the_first_vectors(clip: Clip, problem: Problem):
-    inside = attributes.average_embeddings(clip.text_tower, WORDS[:2])  # attributes are in their subspace
+def test_what_is_free_begins_at_the_first_vectors(encoder: Encoder, problem: Problem):
+    inside = attributes.average_embeddings(encoder.text_tower, WORDS[:2])  # attributes are in their subspace
     outside = inside + torch.randn(inside.shape, generator=torch.Generator().manual_seed(0))
-    objective = Objective(problem, clip.text_tower, QUICK)
+    objective = Objective(problem, encoder.text_tower, QUICK)
     assert torch.allclose(objective.placed(objective.free(inside)), inside, atol=1e-5)
     found = objective.placed(objective.free(outside))
     assert torch.allclose(found, project(outside, problem.subspace), atol=1e-5)
-    unbound = Objective(replace(problem, subspace=None), clip.text_tower, QUICK)
+    unbound = Objective(replace(problem, subspace=None), encoder.text_tower, QUICK)
     assert torch.equal(unbound.placed(unbound.free(outside)), outside)
 
 
-def test_the_best_look_wins_not_the_last(clip: Clip, problem: Problem):
+def test_the_best_look_wins_not_the_last(encoder: Encoder, problem: Problem):
     wild = replace(QUICK, learning_rate=5.0, projection=False).by("prompt tuning")
-    learned = learn_vectors(replace(problem, subspace=None), clip.text_tower, wild)
+    learned = learn_vectors(replace(problem, subspace=None), encoder.text_tower, wild)
     held_out = [look.held_out for look in learned.losses]
     assert learned.step == learned.losses[held_out.index(min(held_out))].step
-    objective = Objective(replace(problem, subspace=None), clip.text_tower, wild)
+    objective = Objective(replace(problem, subspace=None), encoder.text_tower, wild)
     assert objective.held_out(learned.vectors) == pytest.approx(min(held_out), abs=1e-6)
 
 
-def test_a_seed_gives_the_same_vectors_twice(clip: Clip, problem: Problem, denoiser: Denoiser):
+def test_a_seed_gives_the_same_vectors_twice(encoder: Encoder, problem: Problem, denoiser: Denoiser):
     both = replace(problem, denoiser=denoiser)
     settings = replace(QUICK, steps=4, check_every=2, lambda_ce=0.1)
-    first, again, other = (learn_vectors(both, clip.text_tower, settings, seed).vectors for seed in (3, 3, 4))
+    first, again, other = (
+        learn_vectors(both, encoder.text_tower, settings, seed).vectors for seed in (3, 3, 4)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_ctrl_c_keeps_the_best_so_far(clip: Clip, problem: Problem):
+def test_ctrl_c_keeps_the_best_so_far(encoder: Encoder, problem: Problem):
     def stop(look: Losses) -> None:
         if look.step == 10:
             raise KeyboardInterrupt
 
-    learned = learn_vectors(problem, clip.text_tower, QUICK.by("prompt tuning"), on_look=stop)
-    whole = learn_vectors(problem, clip.text_tower, replace(QUICK, steps=10).by("prompt tuning"))
+    learned = learn_vectors(problem, encoder.text_tower, QUICK.by("prompt tuning"), on_look=stop)
+    whole = learn_vectors(problem, encoder.text_tower, replace(QUICK, steps=10).by("prompt tuning"))
     assert learned.stopped
     assert learned.step == 10
     assert torch.equal(learned.vectors, whole.vectors)
 
 
-def test_ctrl_c_before_the_first_look_has_nothing_to_keep(clip: Clip, problem: Problem, monkeypatch):
+def test_ctrl_c_before_the_first_look_has_nothing_to_keep(encoder: Encoder, problem: Problem, monkeypatch):
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Objective, "__call__", stop)
     with pytest.raises(KeyboardInterrupt):
-        learn_vectors(problem, clip.text_tower, QUICK)
+        learn_vectors(problem, encoder.text_tower, QUICK)
 
 
-def test_a_slot_is_the_plain_prompt_where_the_vectors_are_words(clip: Clip):
-    tower = clip.text_tower
+def test_a_slot_is_the_plain_prompt_where_the_vectors_are_words(encoder: Encoder):
+    tower = encoder.text_tower
     rows = tower.token_embeddings(torch.tensor(tower.token_ids("striped red")))
     found = Slot.of(tower, "image of a", "dress").encode(tower, rows).features
-    assert torch.allclose(found, _text(clip, "image of a striped red dress"), atol=1e-5)
+    assert torch.allclose(found, _text(encoder, "image of a striped red dress"), atol=1e-5)
 
 
-def test_the_full_context_changes_no_feature_and_is_the_generators(clip: Clip):
-    tower = clip.text_tower
+def test_the_full_context_changes_no_feature_and_is_the_generators(encoder: Encoder):
+    tower = encoder.text_tower
     rows = tower.token_embeddings(torch.tensor(tower.token_ids("red")))
     slot = Slot.of(tower, "image of a", "dress")
     with torch.inference_mode():

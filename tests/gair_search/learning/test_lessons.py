@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from support.generator import tiny_model
 from support.photos import picture
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from gair_search.errors import ConceptError, ModelError
 from gair_search.generation.generator import Generator
@@ -33,12 +33,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tiny(folder: Path) -> Clip:
-    return Clip(resolve(f"local-dir:{folder}"), "cpu")
+def tiny(folder: Path) -> Encoder:
+    return Encoder(resolve(f"local-dir:{folder}"), "cpu")
 
 
 @pytest.fixture(scope="module")
-def generator(tiny: Clip) -> Generator:
+def generator(tiny: Encoder) -> Generator:
     return Generator.load(tiny)
 
 
@@ -116,7 +116,7 @@ def test_latents_are_the_vae_s_mode_scaled_photos_then_mirrored(generator: Gener
 
 
 def test_what_is_frozen_is_computed_once_and_split(
-    tiny: Clip, generator: Generator, photos: list[Image.Image]
+    tiny: Encoder, generator: Generator, photos: list[Image.Image]
 ):
     negatives = unit(9, 16)
     seen = {}
@@ -165,7 +165,7 @@ def test_learning_starts_at_different_attributes():
     assert len(starts) == 3
 
 
-def test_a_token_and_what_its_file_says(tiny: Clip, generator: Generator, photos: list[Image.Image]):
+def test_a_token_and_what_its_file_says(tiny: Encoder, generator: Generator, photos: list[Image.Image]):
     def learned(seed: int) -> lessons.Lesson:
         return lessons.learn_token(
             "my-dress",
@@ -203,18 +203,18 @@ def test_a_token_and_what_its_file_says(tiny: Clip, generator: Generator, photos
 
 
 def test_a_generator_in_half_precision_as_on_cuda(folder: Path, photos: list[Image.Image]):
-    clip = Clip(resolve(f"local-dir:{folder}"), "cpu")
-    clip.dtype = torch.bfloat16
-    own = Generator.load(clip)
+    encoder = Encoder(resolve(f"local-dir:{folder}"), "cpu")
+    encoder.dtype = torch.bfloat16
+    own = Generator.load(encoder)
     assert own.unet.dtype == torch.bfloat16
     lesson = lessons.learn_token(
-        "x", photos, "dress", clip, lambda *_: unit(8, 16), settings=QUICK, adjectives=WORDS, generator=own
+        "x", photos, "dress", encoder, lambda *_: unit(8, 16), settings=QUICK, adjectives=WORDS, generator=own
     )
     assert lesson.token.vectors.dtype == np.float32
     assert all(np.isfinite(look.held_out) for look in lesson.learned.losses)
 
 
-def test_what_can_t_be_learned_is_told_before_anything_is_computed(tiny: Clip, photos: list[Image.Image]):
+def test_what_can_t_be_learned_is_told_before_anything_is_computed(tiny: Encoder, photos: list[Image.Image]):
     def never(*_: object) -> np.ndarray:
         raise AssertionError
 
@@ -231,7 +231,7 @@ def test_what_can_t_be_learned_is_told_before_anything_is_computed(tiny: Clip, p
         lessons.learn_token("x", photos, "dress", tiny, lambda *_: unit(8, 16), **long)
 
 
-def test_several_together_with_a_generator(tiny: Clip, generator: Generator):
+def test_several_together_with_a_generator(tiny: Encoder, generator: Generator):
     concepts = {"a": [picture(0), picture(1)], "b": [picture(7)]}
     settings = replace(QUICK, n_vectors=1)
     learned = lessons.learn_together(concepts, tiny, settings=settings, generator=generator)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from support.photos import make_photos, picture
 from support.points import EMBEDDER, point
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, GalleryError
 from gair_search.gallery.embedded import EdgeGallery
 from gair_search.learning.negatives import (
@@ -66,11 +66,11 @@ def test_a_gallery_gives_what_is_near_the_parent_and_not_the_concept(tmp_path: P
     gallery.close()
 
 
-def test_pixels_become_features_in_any_batch(clip: Clip):
-    pixels = [clip.preprocessing.pixels(picture(i)) for i in range(3)]
-    found = from_pixels(pixels, clip, batch_size=2)
-    assert np.allclose(found, clip.encode_images(np.stack(pixels)), atol=1e-5)
-    assert from_pixels([], clip).shape == (0, clip.spec.embed_dim)
+def test_pixels_become_features_in_any_batch(encoder: Encoder):
+    pixels = [encoder.preprocessing.pixels(picture(i)) for i in range(3)]
+    found = from_pixels(pixels, encoder, batch_size=2)
+    assert np.allclose(found, encoder.encode_images(np.stack(pixels)), atol=1e-5)
+    assert from_pixels([], encoder).shape == (0, encoder.spec.embed_dim)
 
 
 def test_too_few_are_refused():
@@ -82,15 +82,15 @@ def test_too_few_are_refused():
         require(enough[1:], "the folder")
 
 
-def test_negatives_come_from_where_the_user_says_else_from_the_gallery(clip: Clip, tmp_path: Path):
+def test_negatives_come_from_where_the_user_says_else_from_the_gallery(encoder: Encoder, tmp_path: Path):
     files = make_photos(tmp_path / "others", MIN_NEGATIVES)
-    features = clip.encode_files(files)
+    features = encoder.encode_files(files)
     gallery = EdgeGallery(tmp_path / "gallery")
     plain, concept = features[0], np.stack([-features.mean(0)] * 2) / np.linalg.norm(features.mean(0))
 
     def found(source: str | Path | None, without: list[Path]) -> NDArray[np.float32]:
         return find_negatives(
-            source, "dress", plain, concept, clip=clip, gallery=gallery, generator=None, without=without
+            source, "dress", plain, concept, encoder=encoder, gallery=gallery, generator=None, without=without
         )
 
     assert np.allclose(found(tmp_path / "others", files), features, atol=1e-5)
@@ -98,7 +98,7 @@ def test_negatives_come_from_where_the_user_says_else_from_the_gallery(clip: Cli
         found(None, [])
     with pytest.raises(GalleryError, match="no gallery"):
         found("gallery", [])
-    gallery.ensure(clip.embedder_id)
+    gallery.ensure(encoder.embedder_id)
     gallery.upsert([point(i, row.tolist(), path=str(files[i])) for i, row in enumerate(features)])
     for source in (None, "gallery"):
         assert sorted(map(tuple, found(source, []).round(4))) == sorted(map(tuple, features.round(4)))

@@ -14,7 +14,7 @@ from gair_search.benchmarks.fashion_world import (
     render,
     scene,
 )
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.generation.generator import Generator
 from gair_search.learning import lessons
 from gair_search.learning.joint import Method
@@ -43,20 +43,20 @@ def twins(item: Instance, first: int) -> list[Image.Image]:
     ]
 
 
-def learned(clip: Clip, number: int, projection: bool, method: Method, steps: int) -> CustomToken:
+def learned(encoder: Encoder, number: int, projection: bool, method: Method, steps: int) -> CustomToken:
     """A token of an instance of the test split, by gair-mini's own settings."""
     item = instance(number, "test")
-    negatives = lessons.image_features(twins(item, number + 50), clip).numpy()
-    preset = replace(lessons.settings_for(clip.spec), projection=projection, steps=steps, views=2)
+    negatives = lessons.image_features(twins(item, number + 50), encoder).numpy()
+    preset = replace(lessons.settings_for(encoder.spec), projection=projection, steps=steps, views=2)
     lesson = lessons.learn_token(
         "it",
         pictures(item, number),
         item.kind,
-        clip,
+        encoder,
         lambda *_: negatives,
         settings=preset,
         method=method,
-        generator=None if method == "prompt tuning" else Generator.load(clip),
+        generator=None if method == "prompt tuning" else Generator.load(encoder),
     )
     return lesson.token
 
@@ -66,12 +66,12 @@ def learned(clip: Clip, number: int, projection: bool, method: Method, steps: in
     [("prompt tuning", 100, (7000, 7100, 7200)), ("textual inversion", 60, (7000,))],
 )
 def test_the_projection_keeps_norms_in_the_attributes_range(
-    clip: Clip, method: Method, steps: int, numbers: tuple[int, ...]
+    encoder: Encoder, method: Method, steps: int, numbers: tuple[int, ...]
 ):
     """As in section 4.3: within it with the projection, above it without."""
     outside = []
     for number in numbers:
-        held, free = (learned(clip, number, projection, method, steps) for projection in (True, False))
+        held, free = (learned(encoder, number, projection, method, steps) for projection in (True, False))
         range_ = measured(held)
         assert range_["norm_lowest"] <= np.mean(describe(held)["norms"]) <= range_["norm_highest"]
         outside.append(np.mean(describe(free)["norms"]) - range_["norm_highest"])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.learning.attributes import average_embeddings, nearest, vocabulary
 from gair_search.learning.report import (
     CONTEXTS,
@@ -51,8 +51,8 @@ def test_zero_vectors_and_short_tables() -> None:
     assert (rows.tolist(), cosines.tolist()) == ([[0, 1]], [[0, 0]])
 
 
-def test_a_word_of_the_table_is_its_own_nearest(clip: Clip) -> None:
-    tower = clip.text_tower
+def test_a_word_of_the_table_is_its_own_nearest(encoder: Encoder) -> None:
+    tower = encoder.text_tower
     ids = [*tower.token_ids("dress"), *tower.token_ids("red")]
     vectors = tower.token_embeddings(torch.tensor(ids)).detach().numpy()
     words = nearest_words(CustomToken("x", vectors, tower.table_hash), tower, k=3)
@@ -71,13 +71,13 @@ def test_auc_is_scikit_learn_s_with_ties_and_at_its_ends() -> None:
     assert (auc(high, low), auc(low, high), auc(high, high)) == (1, 0, 0.5)
 
 
-def test_a_word_in_the_token_s_place_composes_as_itself(clip: Clip) -> None:
-    tower = clip.text_tower
+def test_a_word_in_the_token_s_place_composes_as_itself(encoder: Encoder) -> None:
+    tower = encoder.text_tower
     rows = average_embeddings(tower, ["red", "old"])
     assert composition(rows[:1], "dress", tower, ["red"]) == pytest.approx(1, abs=1e-3)
     with torch.inference_mode():
         beach, snow = (
-            torch.cat([clip.encode_plain(f"a {word} dress {where}") for word in ("red", "old")])
+            torch.cat([encoder.encode_plain(f"a {word} dress {where}") for word in ("red", "old")])
             for where in CONTEXTS
         )
     red, old = (1 - (beach * snow).sum(dim=1)).tolist()
@@ -87,8 +87,8 @@ def test_a_word_in_the_token_s_place_composes_as_itself(clip: Clip) -> None:
     )
 
 
-def test_affinity_is_of_cosines(clip: Clip) -> None:
-    tower, words = clip.text_tower, ["red", "old", "bespectacled"]
+def test_affinity_is_of_cosines(encoder: Encoder) -> None:
+    tower, words = encoder.text_tower, ["red", "old", "bespectacled"]
     rows = average_embeddings(tower, words)
     token = CustomToken("x", rows[:2].numpy() * 3, tower.table_hash)
     labels, cosines = affinity(token, tower, words)
@@ -104,15 +104,15 @@ def test_affinity_is_of_cosines(clip: Clip) -> None:
     assert len(affinity(token, tower, vocabulary()[:50])[0]) == 21
 
 
-def test_the_range_of_norms(clip: Clip) -> None:
-    rows = average_embeddings(clip.text_tower, ["red", "old", "bespectacled"]).numpy()
+def test_the_range_of_norms(encoder: Encoder) -> None:
+    rows = average_embeddings(encoder.text_tower, ["red", "old", "bespectacled"]).numpy()
     norms = [float(np.sqrt((row**2).sum())) for row in rows]
-    found = norm_range(clip.text_tower, ["red", "old", "bespectacled"])
+    found = norm_range(encoder.text_tower, ["red", "old", "bespectacled"])
     assert found == pytest.approx((min(norms), max(norms)), rel=1e-5)
 
 
-def test_words_to_compare_with_are_its_own_else_its_parent_s_else_the_commonest(clip: Clip) -> None:
-    tower, row = clip.text_tower, np.ones((1, clip.text_tower.width), np.float32)
+def test_words_to_compare_with_are_its_own_else_its_parent_s_else_the_commonest(encoder: Encoder) -> None:
+    tower, row = encoder.text_tower, np.ones((1, encoder.text_tower.width), np.float32)
     own = CustomToken("x", row, tower.table_hash, parent="dress", facts={"attributes": "red, old"})
     assert related_words(own, tower) == ["red", "old"]
     assert related_words(CustomToken("x", row, tower.table_hash, parent="dress"), tower) == nearest(

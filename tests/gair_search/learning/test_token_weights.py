@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gair_search.benchmarks.fashion_world import instance, render, scene
-from gair_search.encoder.clip import Clip, TextTower
+from gair_search.encoder.clip import Encoder, TextTower
 from gair_search.errors import GairError, PromptError, TokenWeightError
 from gair_search.learning import token_weights as stori
 from gair_search.learning.token_weights import Preset, TokenWeights
@@ -21,8 +21,8 @@ TEXTS = [["a photo of a red dress", "red"], ["a blue dress on the grass"], ["gre
 
 
 @pytest.fixture(scope="module")
-def tower(clip: Clip) -> TextTower:
-    return clip.text_tower
+def tower(encoder: Encoder) -> TextTower:
+    return encoder.text_tower
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def prompts(tower: TextTower) -> stori.ClassPrompts:
 
 
 @pytest.fixture(scope="module")
-def pictures(clip: Clip) -> tuple[Tensor, Tensor]:
+def pictures(encoder: Encoder) -> tuple[Tensor, Tensor]:
     """Dresses that differ by colour: image features and labels of 4 a colour."""
     scenes = [
         scene(s, "test", item=instance(s, "test", color=color, pattern="plain", kind="dress"))
@@ -39,7 +39,7 @@ def pictures(clip: Clip) -> tuple[Tensor, Tensor]:
         for s in range(4)
     ]
     pixels = np.stack([np.asarray(render(s, 224).convert("RGB")) for s in scenes])
-    return torch.from_numpy(clip.encode_images(pixels)), torch.arange(len(COLORS)).repeat_interleave(4)
+    return torch.from_numpy(encoder.encode_images(pixels)), torch.arange(len(COLORS)).repeat_interleave(4)
 
 
 def no_concept(name: str) -> CustomToken:
@@ -54,10 +54,12 @@ def random_features(n: int, seed: int = 0) -> Tensor:
     return nn.functional.normalize(torch.randn(n, 640, generator=torch.Generator().manual_seed(seed)), dim=-1)
 
 
-def test_log_weights_0_are_plain_encoding(clip: Clip, tower: TextTower, prompts: stori.ClassPrompts) -> None:
+def test_log_weights_0_are_plain_encoding(
+    encoder: Encoder, tower: TextTower, prompts: stori.ClassPrompts
+) -> None:
     classifier = stori.text_classifier(torch.zeros(prompts.free.shape), prompts, tower)
     for row, texts in zip(classifier, TEXTS, strict=True):
-        mean = torch.cat([clip.encode_plain(text) for text in texts]).mean(0)
+        mean = torch.cat([encoder.encode_plain(text) for text in texts]).mean(0)
         assert torch.allclose(row, mean / mean.norm(), atol=1e-6)
 
 
@@ -168,7 +170,7 @@ def test_epochs_are_the_papers_by_images_a_class(
     assert len(losses) == epochs
 
 
-def test_prompts_with_weights_written_back_give_the_classifier(clip: Clip, tower: TextTower) -> None:
+def test_prompts_with_weights_written_back_give_the_classifier(encoder: Encoder, tower: TextTower) -> None:
     """One weight a word can be written without loss; the classes' prompts add up with --plus."""
     texts = [
         ["a photo of a stripy t-shirt, 100% cotton", "don't (really) touch: 10:30"],
@@ -179,7 +181,7 @@ def test_prompts_with_weights_written_back_give_the_classifier(clip: Clip, tower
     learned = stori.read_out(log_weights, prompts, tower, ("shirt", "odd"))
     for own, row in zip(learned.prompts, learned.classifier, strict=True):
         assert all(prompt.exact for prompt in own)
-        terms = [(1.0, query_vector(prompt.query, clip, no_concept)[0]) for prompt in own]
+        terms = [(1.0, query_vector(prompt.query, encoder, no_concept)[0]) for prompt in own]
         assert np.allclose(combine(terms, ""), row, atol=1e-4)
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gair_search.encoder.clip import Clip
+from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, PromptError
 from gair_search.query.compiler import (
     combine,
@@ -21,28 +21,28 @@ def nobody(name: str) -> CustomToken:
     raise ConceptError(f"unknown {name}")
 
 
-def token_of(clip: Clip, words: str, name: str = "thing") -> CustomToken:
+def token_of(encoder: Encoder, words: str, name: str = "thing") -> CustomToken:
     """A custom token whose vectors are those of ordinary words, so that its features are known."""
-    tower = clip.text_tower
+    tower = encoder.text_tower
     rows = tower.token_embeddings(torch.tensor(tower.token_ids(words))).detach().numpy()
     return CustomToken(name, rows.copy(), tower.table_hash, "gair-mini")
 
 
-def vector(clip: Clip, prompt: str, token: CustomToken | None = None) -> NDArray[np.float32]:
-    return query_vector(prompt, clip, (lambda _: token) if token else nobody)[0]
+def vector(encoder: Encoder, prompt: str, token: CustomToken | None = None) -> NDArray[np.float32]:
+    return query_vector(prompt, encoder, (lambda _: token) if token else nobody)[0]
 
 
 @pytest.mark.parametrize(
     "prompt", ["a red dress", "a (red:1) dress", "a ([red:2]:0.5) dress", "a red dress "]
 )
-def test_weight_1_is_plain_encoding_bit_for_bit(clip: Clip, prompt: str) -> None:
+def test_weight_1_is_plain_encoding_bit_for_bit(encoder: Encoder, prompt: str) -> None:
     assert np.array_equal(
-        vector(clip, prompt.replace("([red:2]:0.5)", "red")), clip.encode_plain("a red dress")[0]
+        vector(encoder, prompt.replace("([red:2]:0.5)", "red")), encoder.encode_plain("a red dress")[0]
     )
 
 
-def test_all_pieces_of_a_span_carry_its_weight(clip: Clip) -> None:
-    compiled = compile_prompt("a (corduroyish brick-wall:1.5) here", clip.text_tower, nobody)
+def test_all_pieces_of_a_span_carry_its_weight(encoder: Encoder) -> None:
+    compiled = compile_prompt("a (corduroyish brick-wall:1.5) here", encoder.text_tower, nobody)
     inside = [t for t in compiled.tokens if t.weight != 1]
     assert len(inside) > 3
     assert {t.weight for t in inside} == {1.5}
@@ -50,59 +50,59 @@ def test_all_pieces_of_a_span_carry_its_weight(clip: Clip) -> None:
     assert compiled.embeddings.shape[1] == len(compiled.tokens) + 2
 
 
-def test_a_token_made_of_words_is_those_words(clip: Clip) -> None:
+def test_a_token_made_of_words_is_those_words(encoder: Encoder) -> None:
     """Replaced embeddings give the same features as the words themselves, at any place."""
     for words in ("dress", "brick wall"):
-        token = token_of(clip, words)
+        token = token_of(encoder, words)
         for prompt in ("a <thing> on grass", "<thing>", "on grass a <thing>", "a * on grass"):
             plain = prompt.replace("<thing>", words).replace("*", words)
-            assert np.allclose(vector(clip, prompt, token), clip.encode_plain(plain)[0], atol=1e-6)
+            assert np.allclose(vector(encoder, prompt, token), encoder.encode_plain(plain)[0], atol=1e-6)
 
 
-def test_a_token_of_huge_norm_does_not_move_the_pooling(clip: Clip) -> None:
+def test_a_token_of_huge_norm_does_not_move_the_pooling(encoder: Encoder) -> None:
     """Pooling goes by place: features come from the end token, whatever the token's vectors are."""
-    token = CustomToken("thing", np.full((3, 256), 50.0, np.float32), clip.text_tower.table_hash)
-    compiled = compile_prompt("a <thing>", clip.text_tower, lambda _: token)
+    token = CustomToken("thing", np.full((3, 256), 50.0, np.float32), encoder.text_tower.table_hash)
+    compiled = compile_prompt("a <thing>", encoder.text_tower, lambda _: token)
     assert compiled.end.tolist() == [5]
     assert [t.text for t in compiled.tokens] == ["a", "<thing>[0]", "<thing>[1]", "<thing>[2]"]
-    assert torch.isfinite(encode(compiled, clip).features).all()
+    assert torch.isfinite(encode(compiled, encoder).features).all()
 
 
-def test_up_and_down_weights_pull_towards_and_away(clip: Clip) -> None:
+def test_up_and_down_weights_pull_towards_and_away(encoder: Encoder) -> None:
     """More weight on a word brings the query nearer to that word alone."""
-    alone = clip.encode_plain("grass")[0].numpy()
-    nearness = [float(vector(clip, f"a dog on (grass:{w})") @ alone) for w in (0.3, 1, 3)]
+    alone = encoder.encode_plain("grass")[0].numpy()
+    nearness = [float(vector(encoder, f"a dog on (grass:{w})") @ alone) for w in (0.3, 1, 3)]
     assert nearness == sorted(nearness)
 
 
-def test_a_token_of_another_tower_is_refused_with_both_ids(clip: Clip) -> None:
-    own = clip.text_tower.table_hash
+def test_a_token_of_another_tower_is_refused_with_both_ids(encoder: Encoder) -> None:
+    own = encoder.text_tower.table_hash
     for token in (
         CustomToken("thing", np.zeros((1, 256), np.float32), "f" * 16, "ViT-X"),
         CustomToken("thing", np.zeros((1, 768), np.float32), own, "ViT-X"),
     ):
         with pytest.raises(ConceptError, match=f"ViT-X.*{own}.*learn it again"):
-            vector(clip, "a <thing>", token)
+            vector(encoder, "a <thing>", token)
 
 
-def test_too_long_a_prompt_is_never_cut(clip: Clip) -> None:
-    assert len(compile_prompt("word " * 75, clip.text_tower, nobody).tokens) == 75
+def test_too_long_a_prompt_is_never_cut(encoder: Encoder) -> None:
+    assert len(compile_prompt("word " * 75, encoder.text_tower, nobody).tokens) == 75
     with pytest.raises(PromptError, match="76 tokens and the model takes 75") as caught:
-        compile_prompt("word " * 75 + "(end:2)", clip.text_tower, nobody)
+        compile_prompt("word " * 75 + "(end:2)", encoder.text_tower, nobody)
     assert caught.value.position == 376
     with pytest.raises(PromptError, match='the first too many is "end"') as caught:
-        compile_prompt("word " * 75 + "end", clip.text_tower, nobody)
+        compile_prompt("word " * 75 + "end", encoder.text_tower, nobody)
     assert caught.value.position is None
 
 
-def test_a_prompt_without_tokens_is_refused(clip: Clip) -> None:
+def test_a_prompt_without_tokens_is_refused(encoder: Encoder) -> None:
     with pytest.raises(PromptError):
-        compile_prompt("&nbsp;", clip.text_tower, nobody)
+        compile_prompt("&nbsp;", encoder.text_tower, nobody)
 
 
-def test_explanation_places_every_token(clip: Clip) -> None:
+def test_explanation_places_every_token(encoder: Encoder) -> None:
     prompt = "a (red dress:1.5)"
-    tokens = query_vector(prompt, clip, nobody)[1]
+    tokens = query_vector(prompt, encoder, nobody)[1]
     assert [(t.text, t.weight, prompt[t.start : t.end]) for t in tokens] == [
         ("a", 1.0, "a "),
         ("red", 1.5, "red dress"),
@@ -138,14 +138,14 @@ def test_a_number_in_front_is_a_factor(term: str, expected: tuple[float, str]) -
     assert caught.value.position == 1
 
 
-def test_whole_queries_are_added_by_their_factors(clip: Clip) -> None:
-    dog = plain_query("a dog", clip, nobody)
+def test_whole_queries_are_added_by_their_factors(encoder: Encoder) -> None:
+    dog = plain_query("a dog", encoder, nobody)
     assert dog.terms == ((1.0, "a dog"),)
-    assert summed(dog, (), (), clip, nobody) is dog
-    mixed = summed(dog, ["2:a cat"], ["grass", "0.5:a dog"], clip, nobody)
-    total = 0.5 * dog.vector + 2 * vector(clip, "a cat") - vector(clip, "grass")
+    assert summed(dog, (), (), encoder, nobody) is dog
+    mixed = summed(dog, ["2:a cat"], ["grass", "0.5:a dog"], encoder, nobody)
+    total = 0.5 * dog.vector + 2 * vector(encoder, "a cat") - vector(encoder, "grass")
     assert np.allclose(mixed.vector, total / np.linalg.norm(total), atol=1e-6)
     assert mixed.terms == ((1.0, "a dog"), (2.0, "a cat"), (-1.0, "grass"), (-0.5, "a dog"))
     assert (mixed.prompt, mixed.tokens, mixed.w) == (dog.prompt, dog.tokens, None)
     with pytest.raises(PromptError, match="cancel each other out"):
-        summed(dog, (), ["a dog"], clip, nobody)
+        summed(dog, (), ["a dog"], encoder, nobody)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gair_search.encoder.clip import Clip, TextTower
+from gair_search.encoder.clip import Encoder, TextTower
 from gair_search.errors import ConceptError
 from gair_search.query.compiler import query_vector
 from gair_search.tokens.binding import ROOM_FOR_WORDS, adopt
@@ -14,8 +14,8 @@ from gair_search.tokens.formats import Format, read_token, write_token
 
 
 @pytest.fixture(scope="module")
-def tower(clip: Clip) -> TextTower:
-    return clip.text_tower
+def tower(encoder: Encoder) -> TextTower:
+    return encoder.text_tower
 
 
 def token(width: int, n: int = 2, text_tower: str = "") -> CustomToken:
@@ -65,11 +65,11 @@ def test_misfits_are_refused_with_what_to_do(tower: TextTower) -> None:
     ("format", "file"), [("diffusers", "x.safetensors"), ("webui", "x.safetensors"), ("webui", "x.pt")]
 )
 def test_a_query_gives_the_same_vector_before_and_after(
-    tmp_path: Path, clip: Clip, tower: TextTower, format: Format, file: str
+    tmp_path: Path, encoder: Encoder, tower: TextTower, format: Format, file: str
 ) -> None:
     before = token(tower.width, text_tower=tower.table_hash)
     write_token(before, tmp_path / file, format)
     after = adopt(read_token(tmp_path / file), tower, "gair-mini")
     for prompt in ("a <x> on grass", "a (<x>:1.5) dress"):
-        vectors = [query_vector(prompt, clip, lambda _, t=t: t)[0] for t in (before, after)]  # type: ignore[misc]
+        vectors = [query_vector(prompt, encoder, lambda _, t=t: t)[0] for t in (before, after)]  # type: ignore[misc]
         assert vectors[0].tobytes() == vectors[1].tobytes()
