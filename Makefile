@@ -4,34 +4,42 @@ VENV ?= .venv
 # Folder of photos for the demo; sample photographs unless given.
 PHOTOS ?=
 BIN := $(VENV)/bin
-SOURCES := $(shell find gair_search indexer benchmarks cli -type f -not -name '*.pyc') README.md pyproject.toml
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test test-all test-wheel lint docs setup clean
 .DELETE_ON_ERROR:
 
 demo: setup
 	$(BIN)/python examples/demo.py "$(PHOTOS)"
 
+# What a newcomer needs to see pass, in a few minutes.
 test: setup
+	$(BIN)/pytest -m "not slow"
+
+test-all: setup
 	$(BIN)/pytest
+
+# The same tests on what `pip install` gives a user: the wheel, in a folder that stands before the checkout.
+test-wheel: setup
+	rm -rf build dist
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target build/wheel dist/*.whl
+	PYTHONPATH=$(CURDIR)/build/wheel GAIR_TEST_WHEEL=1 $(BIN)/pytest
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cd $(VENV) && bin/mypy --config-file $(CURDIR)/pyproject.toml -p gair_search # the installed package
+	$(BIN)/mypy
+
+docs: setup
+	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
 setup: $(VENV)/.installed
 
-# The libraries first, so that a change of our own code reinstalls our own code alone.
-$(VENV)/.libraries: pyproject.toml
+# An editable install: an edit is seen at once, and only new requirements need this again.
+$(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check '.[dev]'
-	touch $@
-
-# A real install, not an editable one: mypy and the tests see what a user gets.
-$(VENV)/.installed: $(VENV)/.libraries $(SOURCES)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) .demo build *.egg-info
+	rm -rf $(VENV) .demo build dist *.egg-info
