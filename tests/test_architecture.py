@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).parent.parent
 PACKAGE = "gair_search"
 
 ORDER = (
-    ("errors", "paths"),
+    ("errors", "paths", "progress"),
     ("images",),
     ("encoder",),
     ("gallery", "tokens"),
