@@ -25,7 +25,7 @@ from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from gair_search.generation.generator import Generator, Sampling
 from training.codes import scene_labels
-from training.judge import Judge, accuracies
+from training.judge import JudgeNetwork, accuracies
 
 STEPS = (20, 10, 8, 4)
 SHOWN = ("kind", "color", "pattern", "background")
@@ -64,7 +64,7 @@ def main() -> None:
     args = parser.parse_args()
     encoder = Encoder(resolve(args.model), "cpu")
     generator, tower = Generator.load(encoder), encoder.text_tower
-    judge = Judge().eval()
+    judge = JudgeNetwork().eval()
     judge.load_state_dict(torch.load(args.judge, weights_only=True))
     scenes = [scene(i, "test") for i in range(args.n)]
     truth = torch.from_numpy(np.stack([scene_labels(one) for one in scenes]))

@@ -28,7 +28,7 @@ BATCH = 128
 WIDTHS = (32, 64, 128, 192)
 
 
-class Judge(nn.Module):
+class JudgeNetwork(nn.Module):
     """`[B, 3, 64, 64]` in -1..1 -> attribute -> logits `[B, values]`."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ def judge_loss(logits: dict[str, Tensor], labels: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def accuracies(judge: Judge, images: Tensor, labels: Tensor) -> dict[str, float]:
+def accuracies(judge: JudgeNetwork, images: Tensor, labels: Tensor) -> dict[str, float]:
     """Attribute -> share of images that the judge reads rightly; `[N, 3, 64, 64]`, `[N, 5]`."""
     judge.eval()
     parts = [judge(batch) for batch in images.split(BATCH)]
@@ -85,7 +85,7 @@ def main() -> None:
     labels = torch.from_numpy(
         np.stack([scene_labels(scene(i)) for i in tqdm(range(len(images)), desc="labels")])
     )
-    judge = Judge().to(memory_format=torch.channels_last)
+    judge = JudgeNetwork().to(memory_format=torch.channels_last)
     optim = torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=0.05)
     for step in tqdm(range(args.steps), mininterval=10):
         optim.param_groups[0]["lr"] = 2e-3 * rate(step / args.steps)

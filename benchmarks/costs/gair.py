@@ -29,7 +29,7 @@ from gair_search.benchmarks.fashion_world import (
     scene,
 )
 from gair_search.benchmarks.harness.cells import Table
-from gair_search.benchmarks.harness.timing import Part, Task, shown
+from gair_search.benchmarks.harness.timing import Task, TimedPart, shown
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError
 from gair_search.gair.algorithm import (
@@ -156,7 +156,7 @@ WAYS: Mapping[str, tuple[Way, tuple[float, ...]]] = {
 """Way -> what it does, and the weights that it begins with."""
 
 
-class Search(Part):
+class SearchCost(TimedPart):
     """The search for the mixing weight, a query a round.
 
     Attributes:

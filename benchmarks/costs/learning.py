@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from gair_search.benchmarks.fashion_world import instance, render, scene
 from gair_search.benchmarks.harness.cells import Table
 from gair_search.benchmarks.harness.measures import summary
-from gair_search.benchmarks.harness.timing import Part, Task, shown
+from gair_search.benchmarks.harness.timing import Task, TimedPart, shown
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import ModelSpec
 from gair_search.errors import ConceptError, GeneratorError
@@ -191,7 +191,7 @@ class DiffusersLoop:
         return float(loss.detach())
 
 
-class Learning(Part):
+class LearningCost(TimedPart):
     """Textual inversion, ours and theirs.
 
     Attributes:

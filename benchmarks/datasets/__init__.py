@@ -3,8 +3,8 @@
 from gair_search.benchmarks.datasets.base import (
     Concept,
     Picture,
-    Query,
+    RetrievalQuery,
     RetrievalSet,
 )
 
-__all__ = ["Concept", "Picture", "Query", "RetrievalSet"]
+__all__ = ["Concept", "Picture", "RetrievalQuery", "RetrievalSet"]

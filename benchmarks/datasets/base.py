@@ -80,7 +80,7 @@ class Concept:
 
 
 @dataclass(frozen=True)
-class Query:
+class RetrievalQuery:
     """A text that asks for a concept somewhere.
 
     Attributes:
@@ -123,7 +123,7 @@ class RetrievalSet:
     name: str
     concepts: tuple[Concept, ...]
     gallery: tuple[Picture, ...]
-    queries: tuple[Query, ...]
+    queries: tuple[RetrievalQuery, ...]
     problems: tuple[str, ...] = ()
 
     @property

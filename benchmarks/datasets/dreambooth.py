@@ -6,7 +6,7 @@ from pathlib import Path
 from gair_search.benchmarks.datasets.base import (
     SUBJECT,
     Concept,
-    Query,
+    RetrievalQuery,
     RetrievalSet,
     absent,
     chosen,
@@ -60,6 +60,6 @@ def dreambooth(folder: Path, shots: int = 3, seed: int = 0) -> RetrievalSet:
         learned = frozenset(picture.id for picture in concept.images)
         relevant = frozenset(picture.id for picture in found) - learned
         concepts.append(concept)
-        queries.append(Query(subject, f"a photo of a {SUBJECT}", subject, relevant, learned))
+        queries.append(RetrievalQuery(subject, f"a photo of a {SUBJECT}", subject, relevant, learned))
     gallery = tuple(picture for found in photos.values() for picture in found)
     return RetrievalSet(f"dreambooth-{shots}-seed{seed}", tuple(concepts), gallery, tuple(queries))

@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Search:
+class FaceSearchConfig:
     """How faces are looked for.
 
     Attributes:
@@ -41,7 +41,7 @@ class Search:
     margin: float = 0.15
 
 
-def faces(image: Image.Image, search: Search = Search()) -> list[Box]:
+def faces(image: Image.Image, search: FaceSearchConfig = FaceSearchConfig()) -> list[Box]:
     """Upright frontal faces of a picture, within its edges.
 
     Raises:

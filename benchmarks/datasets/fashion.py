@@ -13,7 +13,7 @@ from gair_search.benchmarks.datasets.base import (
     SUBJECT,
     Concept,
     Picture,
-    Query,
+    RetrievalQuery,
     RetrievalSet,
 )
 from gair_search.benchmarks.fashion_world import (
@@ -114,7 +114,7 @@ def fashion_world(
         article = "a pair of" if item.kind in PLURAL_KINDS else "a"
         for place, picture in zip(tests, shown, strict=True):
             text = f"{article} {SUBJECT} {BACKGROUNDS[place][0]}"
-            queries.append(Query(picture.id, text, name, frozenset({picture.id})))
+            queries.append(RetrievalQuery(picture.id, text, name, frozenset({picture.id})))
     if elsewhere:
         for i, item in enumerate(instances(seed, concepts + distractors, size, kinds)):
             gallery += [view(item, place, f"{seed}-{i}-{item.kind}/{place}") for place in rest]

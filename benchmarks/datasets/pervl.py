@@ -21,7 +21,7 @@ from gair_search.benchmarks.datasets.base import (
     SUBJECT,
     Concept,
     Picture,
-    Query,
+    RetrievalQuery,
     RetrievalSet,
     absent,
     chosen,
@@ -48,7 +48,7 @@ _TRAINING_HEADER = re.compile(r"codes_infer/(\d+):")
 
 
 @dataclass(frozen=True)
-class Caption:
+class CaptionRow:
     """A row of a caption file, resolved.
 
     Attributes:
@@ -77,7 +77,7 @@ class Annotations:
         problems: rows that do not resolve, and why.
     """
 
-    queries: tuple[Caption, ...]
+    queries: tuple[CaptionRow, ...]
     training: dict[str, tuple[str, ...]]
     training_captions: dict[str, str]
     parents: dict[str, str]
@@ -125,7 +125,7 @@ def deepfashion2_annotations(
         elif pair not in training:
             problems.append(f"{where}: pair {pair} has no training photos in {names[1]}")
         else:
-            queries.append(Caption(image, pair, _PERSON.sub(SUBJECT, text.strip()), parents[pair]))
+            queries.append(CaptionRow(image, pair, _PERSON.sub(SUBJECT, text.strip()), parents[pair]))
     photos = {name for files in training.values() for name in files}
     named = {caption.image.rsplit("/", 1)[-1] for caption in queries}
     problems += [
@@ -170,7 +170,7 @@ def ytvos_annotations(folder: Path, split: Split = "test") -> Annotations:
         else:
             parent = row["coarse_grained_class"].strip().replace("_", " ")
             template = re.sub(r"\b([Aa])n (?=\*)", r"\1 ", text).replace("*", SUBJECT)
-            queries.append(Caption(row["image_name"], concept, template, parent))
+            queries.append(CaptionRow(row["image_name"], concept, template, parent))
     seen: set[str] = set()
     for caption in queries:
         if caption.concept in seen:
@@ -230,7 +230,9 @@ def deepfashion2(
     )
     photos.complete(_DEEPFASHION.format(folder=folder))
     queries = tuple(
-        Query(picture.id.removesuffix(".jpg"), caption.template, caption.concept, frozenset({picture.id}))
+        RetrievalQuery(
+            picture.id.removesuffix(".jpg"), caption.template, caption.concept, frozenset({picture.id})
+        )
         for picture, caption in zip(gallery, facts.queries, strict=True)
     )
     name = f"deepfashion2-{split}-{captions}-{shots or 'all'}"
@@ -258,7 +260,9 @@ def ytvos(folder: Path, split: Split = "test", shots: int | None = None, seed: i
         )
         gallery.append(picture)
         concepts.append(Concept(caption.concept, caption.parent, chosen(training, shots, seed, number)))
-        queries.append(Query(caption.concept, caption.template, caption.concept, frozenset({picture.id})))
+        queries.append(
+            RetrievalQuery(caption.concept, caption.template, caption.concept, frozenset({picture.id}))
+        )
     photos.complete(_YTVOS.format(folder=folder))
     name = f"ytvos-{split}-{shots or 'all'}"
     return RetrievalSet(name, tuple(concepts), tuple(gallery), tuple(queries), facts.problems)

@@ -21,7 +21,7 @@ from gair_search.benchmarks.methods.concepts import (
     Study,
 )
 from gair_search.benchmarks.tables import retrieval
-from gair_search.benchmarks.tables.retrieval import NEEDS_GENERATOR, Kept, own_generator
+from gair_search.benchmarks.tables.retrieval import NEEDS_GENERATOR, TokenCells, own_generator
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
 from gair_search.learning.joint import Settings as Learning
@@ -42,7 +42,7 @@ NO_CLASSES = "textual-inversion: say where its parents and other classes lie wit
 
 
 @dataclass(frozen=True)
-class Settings:
+class TokenRunConfig:
     """What is learned, and how.
 
     Attributes:
@@ -137,18 +137,18 @@ class Settings:
         apart = {"seeds", "limit", "methods"}
         if self.drawn_negatives:  # then nobody asks what else there is
             apart |= {"classes", "per_class"}
-        own = {one.name for one in fields(Settings)} | {"model", "learning"}
+        own = {one.name for one in fields(TokenRunConfig)} | {"model", "learning"}
         return {name: value for name, value in self.to_json(encoder).items() if name in own - apart}
 
     @property
-    def _lessons(self) -> retrieval.Settings:
+    def _lessons(self) -> retrieval.RetrievalConfig:
         """Table 4's settings of the same tokens."""
-        return retrieval.Settings(
+        return retrieval.RetrievalConfig(
             steps=self.steps, shots=self.shots, attributes=self.attributes, world=self.world
         )
 
 
-class Lessons:
+class LearnedTokens:
     """The tokens of a run, a kept cell each.
 
     Attributes:
@@ -160,7 +160,12 @@ class Lessons:
     """
 
     def __init__(
-        self, encoder: Encoder, settings: Settings, work: Path | None, draws: bool = False, asks: bool = False
+        self,
+        encoder: Encoder,
+        settings: TokenRunConfig,
+        work: Path | None,
+        draws: bool = False,
+        asks: bool = False,
     ) -> None:
         """Load the generator where it is asked for.
 
@@ -186,7 +191,7 @@ class Lessons:
         self.rows = tuple(name for name in settings.rows if name not in lacking)
         identity = self.generator.identity if self.generator else None
         key = settings.token_key(encoder) | ({"drawn by": identity} if settings.drawn_negatives else {})
-        self.kept = Kept(encoder, key | {"generator": identity}, work)
+        self.kept = TokenCells(encoder, key | {"generator": identity}, work)
         self._drawn: dict[str, Features] = {}
 
     def study(self, trial: Trial, seed: int) -> Study:

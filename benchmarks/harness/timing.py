@@ -47,7 +47,7 @@ def in_turns(
     return seconds
 
 
-class Part(ABC):
+class TimedPart(ABC):
     """Tasks that are timed in turns, seed by seed.
 
     Attributes:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gair_search.benchmarks.datasets.base import SUBJECT, Concept, Query
+from gair_search.benchmarks.datasets.base import SUBJECT, Concept, RetrievalQuery
 from gair_search.benchmarks.methods import polar
 from gair_search.encoder.clip import Encoder
 from gair_search.gair.algorithm import GairOptions, Mixture, mixture
@@ -66,7 +66,7 @@ class Study:
 
     encoder: Encoder
     concept: Concept
-    queries: tuple[Query, ...]
+    queries: tuple[RetrievalQuery, ...]
     images: Features
     others: Features
     settings: Settings
@@ -277,7 +277,7 @@ def asked_with_update(study: Study, factors: Features) -> Features:
     return features
 
 
-def prompt_of(query: Query, parent: str) -> str:
+def prompt_of(query: RetrievalQuery, parent: str) -> str:
     """A query's text in the query language, the custom token before the parent; without one where it is ""."""
     subject = f"<{_NAME}> {parent}".rstrip()
     return replace(query, template=escape(query.template)).text(subject)
@@ -307,7 +307,7 @@ def with_gair(study: Study, vectors: Features, options: GairOptions) -> list[tup
     return found
 
 
-def mixed(study: Study, query: Query, vectors: Features) -> Mixture:
+def mixed(study: Study, query: RetrievalQuery, vectors: Features) -> Mixture:
     """A query with a token `[n_vectors, text_width]`, and with the attributes in its place."""
     token, prompt = _token(study.encoder, vectors), prompt_of(query, study.concept.parent)
     return mixture(prompt, study.encoder, lambda _: token, study.attributes)

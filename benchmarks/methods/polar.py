@@ -27,7 +27,7 @@ POLAR = "polar.json"
 
 
 @dataclass(frozen=True)
-class Settings:
+class PolarConfig:
     """How an update is learned.
 
     Attributes:
@@ -43,11 +43,11 @@ class Settings:
     regularisation: float = 0.1
 
 
-PAPER = Settings()
+PAPER = PolarConfig()
 """As the authors' code has them for DeepFashion2 and CLIP ViT-L/14."""
 
 
-def settings_for(spec: ModelSpec) -> Settings:
+def settings_for(spec: ModelSpec) -> PolarConfig:
     """The settings in a model's own folder, else the paper's. Raises ModelError as `own_settings`."""
     return own_settings(spec, POLAR, PAPER)
 
@@ -111,7 +111,7 @@ class LastBlock(nn.Module):
 
 
 def learn_update(
-    tower: TextTower, texts: Sequence[str], images: Tensor, settings: Settings = PAPER, seed: int = 0
+    tower: TextTower, texts: Sequence[str], images: Tensor, settings: PolarConfig = PAPER, seed: int = 0
 ) -> Tensor:
     """Lower `polar_loss` over the factors alone.
 

@@ -98,7 +98,7 @@ Cut = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
-class Settings:
+class FewShotConfig:
     """What a run is made of.
 
     Attributes:
@@ -194,7 +194,7 @@ def _read(load: Callable[[Path], Any], folder: Path) -> Any:
 
 def fewshot(
     encoder: Encoder,
-    settings: Settings,
+    settings: FewShotConfig,
     work: Path | None = None,
     save_run: bool = False,
     on_progress: Progress | None = None,
@@ -274,7 +274,7 @@ class _Study:
     encoder: Encoder
     data: ClassSet
     work: Work
-    settings: Settings
+    settings: FewShotConfig
     learning: Learning
     generator: Generator | None
     seed: int

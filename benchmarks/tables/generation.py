@@ -33,7 +33,7 @@ from gair_search.benchmarks.harness.judges import (
     Judge,
     PixelJudge,
 )
-from gair_search.benchmarks.harness.learning import Lessons
+from gair_search.benchmarks.harness.learning import LearnedTokens
 from gair_search.benchmarks.harness.measures import (
     Comparison,
     Summary,
@@ -93,7 +93,7 @@ _RENDERINGS = 1_500
 
 
 @dataclass(frozen=True)
-class Settings(learning.Settings):
+class GenerationConfig(learning.TokenRunConfig):
     """What a run is made of.
 
     Attributes:
@@ -161,7 +161,7 @@ class Seen:
 
 def generation(
     encoder: Encoder,
-    settings: Settings,
+    settings: GenerationConfig,
     work: Path | None = None,
     other: Encoder | None = None,
     on_progress: Progress | None = None,
@@ -187,7 +187,7 @@ def generation(
         )
     if other and other.embedder_id == encoder.embedder_id:
         raise GairError(f"--judge {other.spec.name} is the model itself; name another encoder")
-    lessons = Lessons(encoder, settings, work, draws=True)
+    lessons = LearnedTokens(encoder, settings, work, draws=True)
     generator = lessons.generator
     assert generator is not None
     report = Report("generation", settings.to_json(encoder), {}, [])
@@ -283,7 +283,9 @@ def judged(
     return Seen(*(float((flags & ~dark).mean()) for flags in right))
 
 
-def _drawn(lessons: Lessons, study: Study, name: str, settings: Settings, work: Work) -> list[Picture]:
+def _drawn(
+    lessons: LearnedTokens, study: Study, name: str, settings: GenerationConfig, work: Work
+) -> list[Picture]:
     """A token's images, context by context."""
 
     def draw() -> bytes:
@@ -297,7 +299,12 @@ def _drawn(lessons: Lessons, study: Study, name: str, settings: Settings, work: 
 
 
 def _judges(
-    settings: Settings, seed: int, known: Sequence[Trial], work: Work, encoder: Encoder, other: Encoder | None
+    settings: GenerationConfig,
+    seed: int,
+    known: Sequence[Trial],
+    work: Work,
+    encoder: Encoder,
+    other: Encoder | None,
 ) -> Iterator[Judge]:
     objects = [trial.concept.images for trial in known]
     yield EncoderJudge(encoder, work, objects, settings.asked)
@@ -317,7 +324,7 @@ def _judges(
         yield EncoderJudge(other, work, objects, settings.asked)
 
 
-def _truth(settings: Settings, seed: int, number: int, trial: Trial) -> list[Picture]:
+def _truth(settings: GenerationConfig, seed: int, number: int, trial: Trial) -> list[Picture]:
     """A concept in every context."""
     assert settings.places is not None
     return _views(trial, seed, settings.places, _TRUTH + number * _ROOM)

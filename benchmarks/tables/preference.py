@@ -96,7 +96,7 @@ Cell = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Settings:
+class PreferenceConfig:
     """What a run is made of.
 
     Attributes:
@@ -126,7 +126,7 @@ class Settings:
 
 def preference(
     encoder: Encoder,
-    settings: Settings,
+    settings: PreferenceConfig,
     work: Path | None = None,
     save_run: bool = False,
     on_progress: Progress | None = None,
@@ -170,7 +170,7 @@ class _Pools:
     """A seed's combinations with their pictures' features."""
 
     def __init__(
-        self, encoder: Encoder, settings: Settings, work: Work, on_progress: Progress | None
+        self, encoder: Encoder, settings: PreferenceConfig, work: Work, on_progress: Progress | None
     ) -> None:
         self.encoder, self.settings, self.work = encoder, settings, work
         self.on_progress = on_progress
@@ -316,7 +316,7 @@ def _keep_runs(
             run[query] = dict(zip(ids, map(float, scores[place[key]]), strict=True))
 
 
-def _fill(report: Report, cells: Mapping[str, Sequence[Cell]], settings: Settings) -> None:
+def _fill(report: Report, cells: Mapping[str, Sequence[Cell]], settings: PreferenceConfig) -> None:
     """Values, tables and figures out of all cells."""
     paper = {"fashion": (0, 1), "celeba": (0, 1), "cub": (2,)}[settings.dataset]
     for method, by_seed in cells.items():

@@ -26,7 +26,7 @@ from gair_search.benchmarks.harness.cells import (
     Work,
     new_figure,
 )
-from gair_search.benchmarks.harness.learning import Lessons
+from gair_search.benchmarks.harness.learning import LearnedTokens
 from gair_search.benchmarks.harness.measures import (
     Comparison,
     Summary,
@@ -99,7 +99,7 @@ Values = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Settings(learning.Settings):
+class RecognitionConfig(learning.TokenRunConfig):
     """What a run is made of.
 
     Attributes:
@@ -132,7 +132,7 @@ class Sides:
 
 def recognition(
     encoder: Encoder,
-    settings: Settings,
+    settings: RecognitionConfig,
     work: Path | None = None,
     save_run: bool = False,
     on_progress: Progress | None = None,
@@ -155,7 +155,7 @@ def recognition(
     """
     if settings.dataset == "textual-inversion" and settings.classes is None:
         raise DatasetError(learning.NO_CLASSES)
-    lessons = Lessons(encoder, settings, work, asks=any(sd for sd, _ in settings.loss_weights))
+    lessons = LearnedTokens(encoder, settings, work, asks=any(sd for sd, _ in settings.loss_weights))
     swept, lacking = _swept(settings.loss_weights, lessons)
     report = Report("recognition", settings.to_json(encoder), {}, [])
     report.settings["generator"] = lessons.generator.identity if lessons.generator else None
@@ -300,7 +300,7 @@ def _spread(values: ArrayLike) -> dict[str, Any]:
 
 
 def _swept(
-    weights: Sequence[tuple[float, float]], lessons: Lessons
+    weights: Sequence[tuple[float, float]], lessons: LearnedTokens
 ) -> tuple[dict[str, Learning], dict[str, str]]:
     """Loss weights as `(sd, ce)` -> settings, without projection as in section 4.2; those left out -> why."""
     named = {
@@ -311,7 +311,7 @@ def _swept(
     return {name: how for name, how in named.items() if name not in lacking}, lacking
 
 
-def _features(lessons: Lessons, trials: Sequence[Trial]) -> dict[str, Sides]:
+def _features(lessons: LearnedTokens, trials: Sequence[Trial]) -> dict[str, Sides]:
     """Concept -> its features; a picture that many concepts are tested on is embedded once."""
     shown = {p.id: p for trial in trials for p in (*trial.held_out, *trial.parents, *trial.others)}
     features = lessons.kept.work.features(lessons.encoder, list(shown.values()))
@@ -498,7 +498,7 @@ def _figure_4_affinity(one: Sampled, names: Sequence[str]) -> "Figure":
 
 
 def _figure_1(
-    lessons: Lessons,
+    lessons: LearnedTokens,
     shown: Sequence[Sampled],
     found: Mapping[str, Mapping[str, Values]],
     means: Mapping[str, Any],

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from gair_search.benchmarks.datasets import faces
-from gair_search.benchmarks.datasets.base import Picture, Query, RetrievalSet
+from gair_search.benchmarks.datasets.base import Picture, RetrievalQuery, RetrievalSet
 from gair_search.benchmarks.datasets.dreambooth import dreambooth
 from gair_search.benchmarks.datasets.fashion import fashion_world
 from gair_search.benchmarks.datasets.pervl import Captions, Split, deepfashion2
@@ -109,7 +109,7 @@ SHOTS: dict[Source, int] = {"fashion": 5, "dreambooth": 3, "pervl-deepfashion2":
 
 
 @dataclass(frozen=True)
-class Settings:
+class RetrievalConfig:
     """What a run is made of.
 
     Attributes:
@@ -221,7 +221,7 @@ class Answer:
 
 def retrieval(
     encoder: Encoder,
-    settings: Settings,
+    settings: RetrievalConfig,
     work: Path | None = None,
     save_run: bool = False,
     on_progress: Progress | None = None,
@@ -251,7 +251,7 @@ def retrieval(
     rows = tuple(name for name in rows if name not in skipped)
     report = Report("retrieval", settings.to_json(encoder, learning), {}, [])
     report.settings["generator"] = generator.identity if generator else None
-    kept = Kept(encoder, report.settings, work)
+    kept = TokenCells(encoder, report.settings, work)
     answers: dict[str, list[Answer]] = {name: [] for name in rows}
     shown = next((name for name in (f"{OURS} + GAIR", OURS) if name in rows), next(reversed(rows), ""))
     seconds: dict[str, list[float]] = {name: [] for name in rows}
@@ -307,7 +307,7 @@ def _redacted(data: RetrievalSet, work: Path | None, hidden: dict[str, int]) -> 
         work: where boxes are kept, by the picture, for all runs.
         hidden: takes how many faces each concept image has.
     """
-    search = faces.Search()
+    search = faces.FaceSearchConfig()
     kept = Work("faces", asdict(search), work)
 
     def clean(picture: Picture) -> Picture:
@@ -327,7 +327,7 @@ def own_generator(encoder: Encoder) -> tuple[Generator | None, str]:
         return None, str(error)
 
 
-class Kept:
+class TokenCells:
     """Finished tokens and GAIR's queries, a cell each (seed, concept, method)."""
 
     def __init__(self, encoder: Encoder, settings: Mapping[str, Any], folder: Path | None) -> None:
@@ -339,7 +339,7 @@ class Kept:
         self.drawn = Work("retrieval", needed | {"generator": settings["generator"]}, folder)
 
     def query_vectors(self, study: Study, name: str) -> tuple[Features, dict[str, Any]]:
-        """Query vectors `[Q, embed_dim]` of a method, and the seconds (and mixing weights) that it took."""
+        """RetrievalQuery vectors `[Q, embed_dim]` of a method, and the seconds (and mixing weights) that it took."""
         if name in PLAIN:
             begun = time.perf_counter()
             return PLAIN[name](study), {"seconds": time.perf_counter() - begun}
@@ -414,7 +414,7 @@ def _studies(
     data: RetrievalSet,
     gallery: Features,
     work: Work,
-    settings: Settings,
+    settings: RetrievalConfig,
     learning: Learning,
     generator: Generator | None,
     seed: int,
@@ -438,7 +438,7 @@ def _studies(
 def _answered(
     data: RetrievalSet,
     gallery: Features,
-    query: Query,
+    query: RetrievalQuery,
     vector: Features,
     seed: int,
     name: str,
@@ -562,7 +562,7 @@ def _figure(methods: Mapping[str, Mapping[str, Any]]) -> "Figure":
 
 
 def _figure_6(
-    kept: Kept,
+    kept: TokenCells,
     study: Study,
     name: str,
     answers: Sequence[Answer],
@@ -593,7 +593,9 @@ def _figure_6(
     return grid(rows, columns, title=f"{study.concept.name}: {name}", side=_SIDE)
 
 
-def _queries_drawn(kept: Kept, study: Study, name: str, weights: Sequence[float] | None) -> list[Picture]:
+def _queries_drawn(
+    kept: TokenCells, study: Study, name: str, weights: Sequence[float] | None
+) -> list[Picture]:
     """An image of each query that is shown; with GAIR that of the selected weight, from the noise that it saw."""
     queries, generator = study.queries[:QUERIES], study.generator
     assert generator is not None

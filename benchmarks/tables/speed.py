@@ -19,12 +19,12 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from gair_search.benchmarks.costs.gair import Search
-from gair_search.benchmarks.costs.learning import Learning, whole_pipeline
+from gair_search.benchmarks.costs.gair import SearchCost
+from gair_search.benchmarks.costs.learning import LearningCost, whole_pipeline
 from gair_search.benchmarks.datasets.fashion import SEEDS
 from gair_search.benchmarks.fashion_world import render, scene
 from gair_search.benchmarks.harness.cells import BATCH, Progress, Report
-from gair_search.benchmarks.harness.timing import Part, Task
+from gair_search.benchmarks.harness.timing import Task, TimedPart
 from gair_search.benchmarks.methods.prompts import compiled, no_concept
 from gair_search.benchmarks.tables.retrieval import own_generator
 from gair_search.encoder.clip import Encoder
@@ -43,7 +43,7 @@ WEIGHTED = "a photo of a (red:1.5) (striped:0.5) dress on a beach"
 
 
 @dataclass(frozen=True)
-class Settings:
+class SpeedConfig:
     """What a run is made of.
 
     Attributes:
@@ -85,7 +85,7 @@ class Settings:
         return max(5, self.rounds // 10)
 
 
-def speed(encoder: Encoder, settings: Settings, on_progress: Progress | None = None) -> Report:
+def speed(encoder: Encoder, settings: SpeedConfig, on_progress: Progress | None = None) -> Report:
     """Time the parts, one after the other, seed by seed.
 
     What needs a generator is left out, and the report says so, where the model has none.
@@ -139,12 +139,12 @@ def speed(encoder: Encoder, settings: Settings, on_progress: Progress | None = N
 
 
 def _parts(
-    encoder: Encoder, settings: Settings, folder: Path
-) -> tuple[dict[str, Part], dict[str, str], Generator | None]:
+    encoder: Encoder, settings: SpeedConfig, folder: Path
+) -> tuple[dict[str, TimedPart], dict[str, str], Generator | None]:
     """The parts that can be run; why others can't; and the generator. A pipeline may be put together in `folder`."""
     asked = settings.asked
     _ = encoder.text_tower
-    parts: dict[str, Part] = {}
+    parts: dict[str, TimedPart] = {}
     skipped: dict[str, str] = {}
     generator, why = None, ""
     if set(asked) & set(NEEDS_GENERATOR):
@@ -156,26 +156,28 @@ def _parts(
         if name in NEEDS_GENERATOR and generator is None:
             skipped[name] = why
         elif name == "text":
-            parts[name] = Text(encoder, settings.rounds, settings.images)
+            parts[name] = TextCost(encoder, settings.rounds, settings.images)
         elif name == "indexing":
-            parts[name] = Indexing(encoder, settings.few, settings.images)
+            parts[name] = IndexingCost(encoder, settings.few, settings.images)
         elif name == "learning" and generator:
             try:
                 pipeline = whole_pipeline(encoder, settings.generator, folder)
             except ModelError as error:  # a text tower that transformers has no place for
                 skipped[name] = str(error)
                 continue
-            parts[name] = Learning(
+            parts[name] = LearningCost(
                 encoder, generator, pipeline, settings.few, settings.steps, settings.photos, settings.parent
             )
         elif generator:
-            parts[name] = Search(encoder, generator, settings.queries, settings.concepts, settings.sampling)
+            parts[name] = SearchCost(
+                encoder, generator, settings.queries, settings.concepts, settings.sampling
+            )
     if not parts:
         raise GairError(f"nothing to time of {', '.join(asked)}: {next(iter(skipped.values()))}")
     return parts, skipped, generator
 
 
-class Text(Part):
+class TextCost(TimedPart):
     """Prompts with token weights, and queries."""
 
     title = "Table 7: text with token weights, and queries"
@@ -215,7 +217,7 @@ class Text(Part):
         )
 
 
-class Indexing(Part):
+class IndexingCost(TimedPart):
     """Pictures into a gallery."""
 
     title = "Indexing against the image tower"

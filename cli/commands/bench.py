@@ -127,11 +127,11 @@ def preference(
 ) -> None:
     """Retrieval by preference: what token weights do to a ranking (SToRI, tables 3-6, figures 5 and 6)."""
     numbers = _seeds(seeds)
-    from gair_search.benchmarks.tables.preference import Settings
+    from gair_search.benchmarks.tables.preference import PreferenceConfig
     from gair_search.benchmarks.tables.preference import preference as measure
 
     size = per_category or (100 if dataset == "celeba" else 12)
-    settings = Settings(dataset, data, numbers, limit, five, size)
+    settings = PreferenceConfig(dataset, data, numbers, limit, five, size)
     encoder = _clip(model, device, start_fraction)
     with _progress("pictures", as_json) as advance:
         report = measure(encoder, settings, work, save_run is not None, advance)
@@ -170,10 +170,10 @@ def retrieval(
 ) -> None:
     """Concepts in contexts that a caption names, found again by each method (custom tokens, table 4)."""
     numbers, photos = _seeds(seeds), _shots(shots)
-    from gair_search.benchmarks.tables.retrieval import Settings
+    from gair_search.benchmarks.tables.retrieval import RetrievalConfig
     from gair_search.benchmarks.tables.retrieval import retrieval as measure
 
-    settings = Settings(
+    settings = RetrievalConfig(
         dataset,
         data,
         numbers,
@@ -227,10 +227,10 @@ def recognition(
     """What a token tells apart: concept, parent, others; loss weights (custom tokens, tables 1 and 3)."""
     numbers = _seeds(seeds)
     weights = _loss_weights(loss_weights)
-    from gair_search.benchmarks.tables.recognition import LOSS_WEIGHTS, Settings
+    from gair_search.benchmarks.tables.recognition import LOSS_WEIGHTS, RecognitionConfig
     from gair_search.benchmarks.tables.recognition import recognition as measure
 
-    settings = Settings(
+    settings = RecognitionConfig(
         dataset, data, classes, _pairs(parents, "--parents"), numbers, limit,
         tuple(common.words(methods)), steps, shots, _words(attributes), negatives, per_class,
         loss_weights=LOSS_WEIGHTS if weights is None else weights,
@@ -279,11 +279,11 @@ def generation(
     """Whether images of a token show its concept and the context (custom tokens, table 2)."""
     numbers = _seeds(seeds)
     from gair_search.benchmarks.harness.judges import PIXELS
-    from gair_search.benchmarks.tables.generation import Settings
+    from gair_search.benchmarks.tables.generation import GenerationConfig
     from gair_search.benchmarks.tables.generation import generation as measure
     from gair_search.generation.generator import Sampling
 
-    settings = Settings(
+    settings = GenerationConfig(
         dataset, data, classes, _pairs(parents, "--parents"), numbers, limit,
         tuple(common.words(methods)), steps, shots, _words(attributes), negatives,
         contexts=tuple(common.words(contexts)), images=images, judge=judge or "",
@@ -343,10 +343,10 @@ def fewshot(
     """Classes from few pictures: token weights, TaskRes, tokens without names (SToRI, tables 1 and 2; MC-TI)."""
     numbers = _seeds(seeds)
     cuts, token_cuts = _numbers("--shots", shots), _numbers("--token-shots", token_shots)
-    from gair_search.benchmarks.tables.fewshot import Settings
+    from gair_search.benchmarks.tables.fewshot import FewShotConfig
     from gair_search.benchmarks.tables.fewshot import fewshot as measure
 
-    settings = Settings(
+    settings = FewShotConfig(
         dataset,
         data,
         numbers,
@@ -407,11 +407,11 @@ def speed(
 ) -> None:
     """What reweighting (SToRI, table 7), queries, indexing, learning and GAIR cost, as ratios in one run."""
     numbers = _seeds(seeds)
-    from gair_search.benchmarks.tables.speed import Settings
+    from gair_search.benchmarks.tables.speed import SpeedConfig
     from gair_search.benchmarks.tables.speed import speed as measure
     from gair_search.generation.generator import Sampling
 
-    settings = Settings(
+    settings = SpeedConfig(
         tuple(common.words(parts)), numbers, rounds, images, steps, queries, tuple(photos or ()), parent,
         tuple(common.words(concepts)), generator, Sampling(scheduler, draw_steps, guidance),
     )  # fmt: skip

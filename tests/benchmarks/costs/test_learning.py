@@ -14,7 +14,7 @@ from gair_search.benchmarks.costs.learning import (
     OURS,
     THEIRS,
     DiffusersLoop,
-    Learning,
+    LearningCost,
     readable,
     settings_of,
     whole_pipeline,
@@ -67,9 +67,9 @@ def test_settings_are_a_piece_of_a_run(tiny: Encoder) -> None:
     assert settings.n_vectors == PAPER.n_vectors
 
 
-def part(encoder: Encoder, folder: Path, rounds: int) -> Learning:
+def part(encoder: Encoder, folder: Path, rounds: int) -> LearningCost:
     make_photos(folder, 2)
-    return Learning(encoder, Generator.load(encoder), pipeline_folder(encoder.spec), rounds, 2, [folder])
+    return LearningCost(encoder, Generator.load(encoder), pipeline_folder(encoder.spec), rounds, 2, [folder])
 
 
 def test_both_are_timed(tiny: Encoder, tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from gair_search.benchmarks.datasets import (
     folders,
     pervl,
 )
-from gair_search.benchmarks.datasets.base import SUBJECT, Query, RetrievalSet
+from gair_search.benchmarks.datasets.base import SUBJECT, RetrievalQuery, RetrievalSet
 from gair_search.benchmarks.fashion_world import BACKGROUNDS, render, scene
-from gair_search.benchmarks.tables.retrieval import Settings
+from gair_search.benchmarks.tables.retrieval import RetrievalConfig
 from gair_search.errors import DatasetError
 
 PERVL = Path(os.environ.get("GAIR_PERVL", Path.cwd().parent / "shared/data/pervl"))
@@ -74,7 +74,10 @@ def test_deepfashion2_is_the_papers_protocol(tree: Path) -> None:
 
 
 def test_all_training_photos_or_five_are_a_setting(tree: Path) -> None:
-    five, every = Settings("pervl-deepfashion2", tree), Settings("pervl-deepfashion2", tree, shots="all")
+    five, every = (
+        RetrievalConfig("pervl-deepfashion2", tree),
+        RetrievalConfig("pervl-deepfashion2", tree, shots="all"),
+    )
     assert [len(concept.images) for concept in five.load(0).concepts] == [3, 5, 4]
     assert [len(concept.images) for concept in every.load(0).concepts] == [3, 7, 4]
 
@@ -287,7 +290,7 @@ def test_features_are_known_by_what_is_drawn() -> None:
     ],
 )
 def test_query_texts_take_any_subject(template: str, subject: str, text: str) -> None:
-    assert Query("q", template, "c", frozenset()).text(subject) == text
+    assert RetrievalQuery("q", template, "c", frozenset()).text(subject) == text
 
 
 def test_class_folders_take_images_alone(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import torch
 
 from gair_search.benchmarks.harness.measures import Summary
 from gair_search.benchmarks.harness.timing import (
-    Part,
     Task,
+    TimedPart,
     in_turns,
     shown,
 )
@@ -36,7 +36,7 @@ def test_tasks_take_turns_and_are_timed_apart() -> None:
     assert min(seconds["b"]) >= 0.01
 
 
-class Naps(Part):
+class Naps(TimedPart):
     title = "Naps"
     baselines: ClassVar[Mapping[str, str]] = {"long": "short"}
 

@@ -11,7 +11,7 @@ import torch
 from gair_search.benchmarks.methods.polar import (
     PAPER,
     LastBlock,
-    Settings,
+    PolarConfig,
     first_factors,
     learn_update,
     polar_loss,
@@ -59,7 +59,7 @@ def test_settings_are_the_model_s_own_else_the_paper_s(tmp_path: Path) -> None:
     own = replace(spec, architecture=f"local-dir:{tmp_path}")
     assert settings_for(own) == settings_for(replace(spec, architecture="ViT-B-32")) == PAPER
     (tmp_path / "polar.json").write_text('{"rank": 2}')
-    assert settings_for(own) == Settings(rank=2)
+    assert settings_for(own) == PolarConfig(rank=2)
     for text in ("{", '{"ranks": 2}', '{"rank": "2"}', '{"steps": null}'):
         (tmp_path / "polar.json").write_text(text)
         with pytest.raises(ModelError, match=r"polar\.json is no file of learning settings"):
@@ -105,7 +105,7 @@ def test_gradients_reach_the_factors_alone(tower: TextTower) -> None:
     assert factors.grad is not None
     assert factors.grad[0].norm() > 0
     assert factors.grad[1].norm() > 0
-    learn_update(tower, TEXTS, some_images(tower), Settings(steps=2))
+    learn_update(tower, TEXTS, some_images(tower), PolarConfig(steps=2))
     assert all(p.grad is None and not p.requires_grad for p in tower.parameters())
     after = tower.state_dict()
     assert list(after) == list(weights)
@@ -116,7 +116,7 @@ def test_learning_draws_the_text_to_the_images(tower: TextTower) -> None:
     images = some_images(tower)
 
     def learned(seed: int = 0, regularisation: float = 0.0) -> torch.Tensor:
-        settings = Settings(steps=60, learning_rate=0.03, regularisation=regularisation)
+        settings = PolarConfig(steps=60, learning_rate=0.03, regularisation=regularisation)
         return learn_update(tower, TEXTS, images, settings, seed)
 
     factors = learned()

@@ -23,7 +23,7 @@ from gair_search.benchmarks.tables.fewshot import (
     STORI,
     TASKRES,
     TEXTS,
-    Settings,
+    FewShotConfig,
     fewshot,
 )
 from gair_search.encoder import models
@@ -36,7 +36,7 @@ CLASSES = (
     Class("dress", ("a photo of a dress.",), ("a long red gown.", "a dress on a hanger.")),
     Class("mug", ("a photo of a mug.",), ("a cup for coffee.",)),
 )
-SMALL = Settings(
+SMALL = FewShotConfig(
     seeds=(0, 1), shots=(1, 2), token_shots=(2,), limit=3, steps=2, epochs=2, world={"size": 32, "test": 3}
 )
 
@@ -239,7 +239,7 @@ def test_a_changed_photo_is_learned_again(
 ) -> None:
     for i, name in enumerate("ab"):
         make_photos(tmp_path / "data" / name, 3, first=10 * i)
-    settings = Settings(
+    settings = FewShotConfig(
         "folders", tmp_path / "data", seeds=(0,), shots=(1,), token_shots=(1,), steps=1, epochs=1
     )
     monkeypatch.setattr(table, "own_generator", lambda encoder: (None, "there is none"))
@@ -268,10 +268,10 @@ def test_a_changed_photo_is_learned_again(
 def test_settings_that_can_not_be_meant(tmp_path: Path) -> None:
     for wrong in ({"shots": ()}, {"shots": (0, 1)}, {"shots": (1, 1)}, {"token_shots": (0,)}, {"limit": 1}):
         with pytest.raises(GairError):
-            Settings(**wrong)
+            FewShotConfig(**wrong)
     with pytest.raises(DatasetError, match="is no file"):
-        Settings(descriptions=tmp_path / "absent.json")
+        FewShotConfig(descriptions=tmp_path / "absent.json")
     with pytest.raises(DatasetError, match="--data FOLDER"):
-        Settings(dataset="folders").load(0)
+        FewShotConfig(dataset="folders").load(0)
     with pytest.raises(DatasetError, match="absent"):
-        Settings(dataset="cub", data=tmp_path).load(0)
+        FewShotConfig(dataset="cub", data=tmp_path).load(0)

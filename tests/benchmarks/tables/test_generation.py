@@ -18,7 +18,7 @@ from gair_search.benchmarks.methods.concepts import OURS, TEXT_ONLY
 from gair_search.benchmarks.tables.generation import (
     MEASURES,
     RENDERED,
-    Settings,
+    GenerationConfig,
     contexts_of,
     generation,
     judged,
@@ -29,7 +29,7 @@ from gair_search.errors import GairError
 from gair_search.generation.generator import Generator, Sampling
 
 WORLD = {"concepts": 3, "views": 2, "distractors": 10, "size": 64, "elsewhere": False}
-SMALL = Settings(
+SMALL = GenerationConfig(
     seeds=(0, 1),
     limit=2,
     steps=2,
@@ -156,7 +156,7 @@ def test_another_encoder_judges_photos(model: Encoder, tmp_path: Path) -> None:
     for i, name in enumerate(("mine", "yours")):
         make_photos(tmp_path / "concepts" / name, 4, first=10 * i)
     other = Encoder(models.resolve(f"local-dir:{tiny_model(tmp_path / 'other')}"), "cpu")
-    settings = Settings(
+    settings = GenerationConfig(
         "textual-inversion",
         tmp_path / "concepts",
         parents={"mine": "mug", "yours": "vase"},
@@ -193,7 +193,7 @@ def test_bad_settings(model: Encoder, tmp_path: Path, monkeypatch: pytest.Monkey
     ):
         generation(model, replace(SMALL, contexts=("in a fridge",), judge=PIXELS), tmp_path)
     assert replace(SMALL, contexts=("in a fridge",)).second == ""
-    assert len(Settings().asked) == len(Settings("dreambooth").asked) == 10
+    assert len(GenerationConfig().asked) == len(GenerationConfig("dreambooth").asked) == 10
     monkeypatch.setattr(
         "gair_search.benchmarks.harness.learning.own_generator", lambda _: (None, "it has no generator")
     )

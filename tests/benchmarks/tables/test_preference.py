@@ -14,14 +14,14 @@ from gair_search.benchmarks.methods.prompts import compiled, modified_prompt_wei
 from gair_search.benchmarks.tables.preference import (
     ALONE,
     OPPOSITE,
-    Settings,
+    PreferenceConfig,
     preference,
 )
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.reweighting import causal_mask
 from gair_search.errors import DatasetError
 
-SMALL = Settings(seeds=(0, 1), limit=1, five=1, per_category=2)
+SMALL = PreferenceConfig(seeds=(0, 1), limit=1, five=1, per_category=2)
 
 
 def test_stori_is_the_librarys_own(encoder: Encoder) -> None:
@@ -108,11 +108,11 @@ def test_the_table_in_small_with_resume_and_runs(
 
 def test_a_data_set_that_is_not_there(encoder: Encoder, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="--data FOLDER"):
-        preference(encoder, Settings(dataset="celeba"), tmp_path)
+        preference(encoder, PreferenceConfig(dataset="celeba"), tmp_path)
     with pytest.raises(DatasetError, match=r"list_attr_celeba\.txt"):
-        preference(encoder, Settings(dataset="celeba", data=tmp_path), tmp_path)
+        preference(encoder, PreferenceConfig(dataset="celeba", data=tmp_path), tmp_path)
     with pytest.raises(DatasetError, match=r"CUB_200_2011\.tgz"):
-        preference(encoder, Settings(dataset="cub", data=tmp_path), tmp_path)
+        preference(encoder, PreferenceConfig(dataset="cub", data=tmp_path), tmp_path)
 
 
 def test_celeba_on_a_made_tree(encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,12 +126,12 @@ def test_celeba_on_a_made_tree(encoder: Encoder, tmp_path: Path, monkeypatch: py
     lists = [f"{file} {row}" for file, row in zip(files, flags, strict=True)]
     (tmp_path / "list_attr_celeba.txt").write_text("\n".join(["8", "Male Smiling Bangs", *lists]))
     (tmp_path / "list_eval_partition.txt").write_text("".join(f"{file} 2\n" for file in files))
-    settings = Settings("celeba", tmp_path, (0,), limit=5, per_category=1)
+    settings = PreferenceConfig("celeba", tmp_path, (0,), limit=5, per_category=1)
     report = preference(encoder, settings, tmp_path / "work")
     assert report.values["SToRI"]["table 3"]["n"] == 2 * 3  # a woman and a man
     assert "table 6" not in report.values["SToRI"]
     with pytest.raises(DatasetError, match="smaller --per-category"):
-        preference(encoder, Settings("celeba", tmp_path, (0,), per_category=2), tmp_path / "work")
+        preference(encoder, PreferenceConfig("celeba", tmp_path, (0,), per_category=2), tmp_path / "work")
     monkeypatch.setattr(table, "ZERO_SHOT_AUC", 1.1)
     with pytest.raises(DatasetError, match="no combination of attributes"):
         preference(encoder, settings, tmp_path / "other")
@@ -147,7 +147,7 @@ def test_cub_on_a_made_tree(encoder: Encoder, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = [f"{i} {a} {rng.integers(2)} 3 1.0" for i in range(1, 7) for a in range(1, len(CUB_PHRASES) + 1)]
     (root / "attributes/image_attribute_labels.txt").write_text("\n".join(rows))
-    report = preference(encoder, Settings("cub", root, (0,), limit=2), tmp_path / "work")
+    report = preference(encoder, PreferenceConfig("cub", root, (0,), limit=2), tmp_path / "work")
     found = report.values["SToRI"]["table 3"]
     assert found["n"] == 6
     assert "P@k" not in found

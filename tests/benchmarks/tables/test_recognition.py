@@ -13,7 +13,7 @@ import gair_search.benchmarks.tables.recognition as table_1
 import gair_search.benchmarks.tables.retrieval as table_4
 from gair_search.benchmarks.datasets.base import Concept
 from gair_search.benchmarks.harness import learning
-from gair_search.benchmarks.harness.learning import Lessons
+from gair_search.benchmarks.harness.learning import LearnedTokens
 from gair_search.benchmarks.methods.concepts import (
     OURS,
     PROMPT_TUNING,
@@ -27,7 +27,7 @@ from gair_search.benchmarks.tables.recognition import (
     AUCS,
     SAMPLES,
     Embeddings,
-    Settings,
+    RecognitionConfig,
     Sides,
     correlations,
     measured,
@@ -43,7 +43,7 @@ from gair_search.learning.joint import PAPER
 
 WORLD = {"concepts": 2, "views": 2, "distractors": 10, "size": 64, "elsewhere": False}
 WORDS = ("red", "old", "striped")
-SMALL = Settings(seeds=(0, 1), steps=2, shots=2, attributes=WORDS, per_class=3, world=WORLD)
+SMALL = RecognitionConfig(seeds=(0, 1), steps=2, shots=2, attributes=WORDS, per_class=3, world=WORLD)
 
 
 def test_measures_by_hand_and_as_scikit_learn_has_them() -> None:
@@ -114,7 +114,9 @@ def test_the_tables_in_small_share_tokens(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = (PROMPT_TUNING, "textual inversion", OURS)
-    lessons = table_4.Settings(seeds=(0, 1), steps=2, shots=2, attributes=WORDS, methods=named, world=WORLD)
+    lessons = table_4.RetrievalConfig(
+        seeds=(0, 1), steps=2, shots=2, attributes=WORDS, methods=named, world=WORLD
+    )
     retrieval(model, lessons, tmp_path)
     learned: list[str] = []
     really = table_4.learned_with
@@ -205,7 +207,7 @@ def test_drawn_negatives_are_drawn_once(
     monkeypatch.setattr(learning, "parent_images", seen)
     settings = replace(SMALL, seeds=(0,), negatives="drawn")
     for _ in range(2):
-        lessons = Lessons(model, settings, tmp_path)
+        lessons = LearnedTokens(model, settings, tmp_path)
         studies = [lessons.study(trial, 0) for trial in settings.trials(0)]
         assert [study.others.shape for study in studies] == [(6, model.spec.embed_dim)] * 2
     assert sorted(drawn) == sorted({study.concept.parent for study in studies})
@@ -218,7 +220,7 @@ def test_textual_inversion_against_class_folders(model: Encoder, tmp_path: Path)
     ):
         for i, name in enumerate(names):
             make_photos(tmp_path / folder / name, 6, first=10 * i)
-    settings = Settings(
+    settings = RecognitionConfig(
         "textual-inversion",
         tmp_path / "concepts",
         tmp_path / "classes",
@@ -244,4 +246,4 @@ def test_bad_settings(model: Encoder, tmp_path: Path) -> None:
     with pytest.raises(GairError, match='no method "PALAVRA"; there are: text only, textual inversion'):
         recognition(model, replace(SMALL, methods=("PALAVRA",)), tmp_path)
     with pytest.raises(DatasetError, match="--data FOLDER"):
-        recognition(model, Settings("dreambooth", methods=(TEXT_ONLY,)), tmp_path)
+        recognition(model, RecognitionConfig("dreambooth", methods=(TEXT_ONLY,)), tmp_path)

@@ -13,7 +13,7 @@ from support.pervl import make_pervl
 from support.photos import make_photos
 
 import gair_search.benchmarks.tables.retrieval as table
-from gair_search.benchmarks.datasets.base import Query
+from gair_search.benchmarks.datasets.base import RetrievalQuery
 from gair_search.benchmarks.datasets.dreambooth import TABLE
 from gair_search.benchmarks.datasets.fashion import fashion_world
 from gair_search.benchmarks.methods import concepts as concept_methods
@@ -36,7 +36,7 @@ from gair_search.benchmarks.methods.concepts import (
     prompt_of,
     text_and_average_image,
 )
-from gair_search.benchmarks.tables.retrieval import METHODS, Settings, retrieval
+from gair_search.benchmarks.tables.retrieval import METHODS, RetrievalConfig, retrieval
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, DatasetError, GairError
 from gair_search.gair.algorithm import GairOptions
@@ -46,7 +46,7 @@ from gair_search.learning.subspace import project
 from gair_search.learning.templates import PARAPHRASES
 
 WORLD = {"concepts": 2, "views": 2, "distractors": 10, "kinds": 2, "size": 64, "elsewhere": False}
-SMALL = Settings(seeds=(0, 1), steps=2, shots=2, attributes=("red", "old", "striped"), world=WORLD)
+SMALL = RetrievalConfig(seeds=(0, 1), steps=2, shots=2, attributes=("red", "old", "striped"), world=WORLD)
 QUICK = replace(PAPER, n_vectors=2, steps=3, learning_rate=0.01, lambda_ce=0.1)
 
 
@@ -139,7 +139,7 @@ def test_a_query_with_words_for_a_token_is_the_plain_text(study: Study) -> None:
 
 
 def test_a_caption_is_taken_by_its_characters() -> None:
-    query = Query("q", "a {subject} (old) [worn] * <on> sand", "c", frozenset())
+    query = RetrievalQuery("q", "a {subject} (old) [worn] * <on> sand", "c", frozenset())
     assert prompt_of(query, "dress") == r"a <concept> dress \(old\) \[worn\] \* \<on\> sand"
     assert prompt_of(query, "").startswith("a <concept> ")
 
@@ -187,7 +187,7 @@ def test_the_table_in_small_with_resume_and_runs(
 ) -> None:
     quick = GairOptions(candidates=(0.0, 1.0), sampling=Sampling("ddim", steps=2, guidance=1.0))
     monkeypatch.setattr(table, "GairOptions", lambda: quick)
-    monkeypatch.setattr(polar, "PAPER", polar.Settings(steps=2))
+    monkeypatch.setattr(polar, "PAPER", polar.PolarConfig(steps=2))
     done: list[tuple[int, int]] = []
     report = retrieval(
         model, replace(SMALL, gair=True), tmp_path, save_run=True, on_progress=lambda *n: done.append(n)
@@ -300,7 +300,7 @@ def test_dreambooth_on_a_made_tree(model: Encoder, tmp_path: Path) -> None:
         make_photos(photos / name, 4, first=10 * i)
     rows = "".join(f"{name},{name}\n" for name in subjects)
     (photos / TABLE).write_text(f"Classes\n\nsubject_name,class\n{rows}\nPrompts\n")
-    settings = Settings("dreambooth", photos, (0,), limit=2, methods=("text only", "average image"))
+    settings = RetrievalConfig("dreambooth", photos, (0,), limit=2, methods=("text only", "average image"))
     report = retrieval(model, settings, tmp_path / "work", save_run=True)
     assert report.values["methods"]["text only"]["n"] == 2
     for query, scores in report.runs["average image"].items():
@@ -319,7 +319,9 @@ def test_all_photos_are_learned_from_without_their_faces(model: Encoder, tmp_pat
     photos = tree / "data/deep_fashion2/train/image"
     for name in ("110001.jpg", "110006.jpg", "1190.jpg"):  # two to learn from and a query's
         face().save(photos / name, quality=95)
-    settings = Settings("pervl-deepfashion2", tree, (0,), 2, ("text only", "average image"), shots="all")
+    settings = RetrievalConfig(
+        "pervl-deepfashion2", tree, (0,), 2, ("text only", "average image"), shots="all"
+    )
     plain = retrieval(model, settings, tmp_path / "work")
     assert not plain.settings["redact_faces"]
     assert "redacted" not in plain.values
@@ -339,7 +341,7 @@ def test_only_concept_images_are_redacted(tmp_path: Path) -> None:
     photos = tree / "data/deep_fashion2/train/image"
     for name in ("110001.jpg", "1190.jpg"):
         face().save(photos / name, quality=95)
-    data = Settings("pervl-deepfashion2", tree, shots="all").load(0).limited(2)
+    data = RetrievalConfig("pervl-deepfashion2", tree, shots="all").load(0).limited(2)
     counts: dict[str, int] = {}
     clean = table._redacted(data, tmp_path / "work", counts)
     assert {name for name, n in counts.items() if n} == {"110001.jpg"}
@@ -364,17 +366,17 @@ def test_only_concept_images_are_redacted(tmp_path: Path) -> None:
 
 def test_what_has_no_faces_or_no_end_is_refused() -> None:
     with pytest.raises(GairError, match="no faces to redact"):
-        Settings(redact_faces=True)
+        RetrievalConfig(redact_faces=True)
     for dataset in ("fashion", "dreambooth"):
         with pytest.raises(GairError, match=f"{dataset}: all photos can't be learned from"):
-            Settings(dataset, shots="all")
+            RetrievalConfig(dataset, shots="all")
 
 
 def test_bad_settings(model: Encoder, tmp_path: Path) -> None:
     with pytest.raises(GairError, match='no method "Ideal Word"; there are: text only'):
         retrieval(model, replace(SMALL, methods=("Ideal Word",)), tmp_path)
     with pytest.raises(DatasetError, match="--data FOLDER"):
-        retrieval(model, Settings("dreambooth", methods=("text only",)), tmp_path)
+        retrieval(model, RetrievalConfig("dreambooth", methods=("text only",)), tmp_path)
     with pytest.raises(DatasetError, match="PerVL"):
-        retrieval(model, Settings("pervl-deepfashion2", tmp_path, methods=("text only",)), tmp_path)
-    assert Settings("pervl-deepfashion2").words == ("red", "old", "worn", "bright", "dark", "pink")
+        retrieval(model, RetrievalConfig("pervl-deepfashion2", tmp_path, methods=("text only",)), tmp_path)
+    assert RetrievalConfig("pervl-deepfashion2").words == ("red", "old", "worn", "bright", "dark", "pink")

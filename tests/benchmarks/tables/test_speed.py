@@ -11,9 +11,9 @@ from gair_search.benchmarks.costs.gair import LOOP
 from gair_search.benchmarks.costs.learning import OURS, THEIRS
 from gair_search.benchmarks.tables.speed import (
     PARTS,
-    Indexing,
-    Settings,
-    Text,
+    IndexingCost,
+    SpeedConfig,
+    TextCost,
     speed,
 )
 from gair_search.encoder.clip import Encoder
@@ -40,7 +40,7 @@ def bare(tiny: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
 
 def test_one_report_of_all_parts(tiny: Encoder) -> None:
     steps: list[tuple[int, int]] = []
-    report = speed(tiny, Settings(**QUICK), lambda *step: steps.append(step))
+    report = speed(tiny, SpeedConfig(**QUICK), lambda *step: steps.append(step))
     assert steps == [(i, 14) for i in range(1, 15)]  # 3 of text, 5 of indexing and learning, a query
     assert list(report.values) == [*PARTS, "skipped"]
     assert len(report.tables) == 4
@@ -48,8 +48,8 @@ def test_one_report_of_all_parts(tiny: Encoder) -> None:
         for facts in report.values[name]["ratios"].values():
             assert facts["mean"] > 0
             assert facts["baseline"] in report.values[name]["milliseconds"]
-    assert set(report.values["text"]["ratios"]) == set(Text.baselines)
-    assert report.values["indexing"]["ratios"]["indexing"]["baseline"] == Indexing.baselines["indexing"]
+    assert set(report.values["text"]["ratios"]) == set(TextCost.baselines)
+    assert report.values["indexing"]["ratios"]["indexing"]["baseline"] == IndexingCost.baselines["indexing"]
     assert report.values["learning"]["ratios"][OURS]["baseline"] == THEIRS
     assert {facts["baseline"] for facts in report.values["gair"]["ratios"].values()} == {LOOP}
     assert report.values["skipped"] == {}
@@ -62,36 +62,36 @@ def test_one_report_of_all_parts(tiny: Encoder) -> None:
 
 
 def test_without_a_generator_two_parts_are_left_out_and_named(bare: Encoder) -> None:
-    report = speed(bare, Settings(("gair", "text", "learning"), **QUICK))
+    report = speed(bare, SpeedConfig(("gair", "text", "learning"), **QUICK))
     assert list(report.values) == ["text", "skipped"]
     assert set(report.values["skipped"]) == {"learning", "gair"}
     assert "Left out: learning, gair, since" in report.tables[-1].note
     assert "has no generator" in report.tables[-1].note
     with pytest.raises(GairError, match=r"nothing to time of gair: .* has no generator"):
-        speed(bare, Settings(("gair",), **QUICK))
+        speed(bare, SpeedConfig(("gair",), **QUICK))
 
 
 def test_another_generator_is_taken_by_both(bare: Encoder, tiny: Encoder, tmp_path: Path) -> None:
     assert tiny.spec.folder is not None
     parts = str(tiny.spec.folder / "generator")  # without a text encoder
-    report = speed(bare, Settings(("learning", "gair"), (0, 3), generator=parts, **QUICK))
+    report = speed(bare, SpeedConfig(("learning", "gair"), (0, 3), generator=parts, **QUICK))
     assert list(report.values) == ["learning", "gair", "skipped"]
     assert report.values["learning"]["times as fast"]["n"] == 2
     assert "2 searches over 2 seed(s)" in report.tables[1].note
     with pytest.raises(GeneratorError, match="there is no generator"):
-        speed(bare, Settings(("learning",), generator=str(tmp_path / "none"), **QUICK))
+        speed(bare, SpeedConfig(("learning",), generator=str(tmp_path / "none"), **QUICK))
 
 
 def test_what_can_t_be_timed_is_said_before_anything_is(tiny: Encoder, tmp_path: Path) -> None:
     with pytest.raises(GairError, match='no part "query"; there are: text, indexing, learning, gair'):
-        speed(tiny, Settings(("query",)))
+        speed(tiny, SpeedConfig(("query",)))
     for settings, message in (
-        (Settings(photos=(tmp_path,)), "no photo that can be read"),
-        (Settings(photos=(tmp_path / "none",)), "is not there"),
-        (Settings(parent=" "), "say what the photos show"),
-        (Settings(concepts=("unknown",)), "unknown"),
+        (SpeedConfig(photos=(tmp_path,)), "no photo that can be read"),
+        (SpeedConfig(photos=(tmp_path / "none",)), "is not there"),
+        (SpeedConfig(parent=" "), "say what the photos show"),
+        (SpeedConfig(concepts=("unknown",)), "unknown"),
     ):
         with pytest.raises(ConceptError, match=message):
             speed(tiny, settings)
     with pytest.raises(GeneratorError, match="scheduler magic"):
-        speed(tiny, Settings(("learning",), sampling=Sampling("magic")))
+        speed(tiny, SpeedConfig(("learning",), sampling=Sampling("magic")))
