@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from gair_search.gair.algorithm import GairOptions
     from gair_search.gair.drawing import GairResult
     from gair_search.gallery import Hit
+    from gair_search.images.folders import Skipped
+    from gair_search.progress import Progress as OnProgress
     from gair_search.query.compiler import Query
 
 N = TypeVar("N", int, float)
@@ -290,15 +292,19 @@ def progress(quiet: bool = False, transient: bool = False) -> "Progress":
 
 
 @contextlib.contextmanager
-def counting(what: str, quiet: bool = False, transient: bool = False) -> Iterator[Callable[[int, int], None]]:
+def counting(what: str, quiet: bool = False, transient: bool = False) -> Iterator["OnProgress"]:
     """A single bar of `progress`, as a function of what is done and what there is to do."""
     with progress(quiet, transient) as bars:
         task = bars.add_task(what, total=None, note="")
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+        def show(done: int, total: int, note: str = "") -> None:
+            bars.update(task, completed=done, total=total, note=note)
+
+        yield show
 
 
-def print_skipped(skipped: Sequence[tuple[str | Path, str]], err: bool = False) -> None:
-    """(path, reason) of files that were passed over; `err`: on standard error."""
+def print_skipped(skipped: Sequence["Skipped"], err: bool = False) -> None:
+    """Files that were passed over, and why; `err`: on standard error."""
     for path, reason in skipped[:_SHOWN]:
         typer.secho(f"  skipped {path}: {reason}", fg="yellow", err=err)
     if len(skipped) > _SHOWN:

@@ -11,7 +11,7 @@ __all__ = [
     "GairError",
     "GairOptions",
     "GairWarning",
-    "GalleryOptions",
+    "GalleryConfig",
     "Hit",
     "Sampling",
     "__version__",
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gair_search.engine import Engine
     from gair_search.errors import GairError, GairWarning
     from gair_search.gair.algorithm import GairOptions
-    from gair_search.gallery import GalleryOptions, Hit
+    from gair_search.gallery import GalleryConfig, Hit
     from gair_search.generation.generator import Sampling
 
 _HOMES = {
@@ -29,7 +29,7 @@ _HOMES = {
     "GairError": "gair_search.errors",
     "GairOptions": "gair_search.gair.algorithm",
     "GairWarning": "gair_search.errors",
-    "GalleryOptions": "gair_search.gallery",
+    "GalleryConfig": "gair_search.gallery",
     "Hit": "gair_search.gallery",
     "Sampling": "gair_search.generation.generator",
 }

@@ -19,13 +19,14 @@ from gair_search.encoder.models import EmbedderId, ModelSpec
 from gair_search.errors import ConceptError, GairError, ModelError
 from gair_search.gallery import (
     Gallery,
-    GalleryOptions,
+    GalleryConfig,
     Hit,
     Where,
     open_gallery,
     parse_where,
 )
-from gair_search.images.decoding import load_pixels
+from gair_search.images.reading import load_pixels
+from gair_search.progress import Progress
 from gair_search.query.language import parse
 from gair_search.tokens.store import TokenStore
 
@@ -152,10 +153,10 @@ class Engine:
         self,
         *folders: str | os.PathLike[str],
         prune: bool = False,
-        options: GalleryOptions | None = None,
+        config: GalleryConfig | None = None,
         batch_size: int = 32,
         workers: int | None = None,
-        on_progress: Callable[[int, int], None] | None = None,
+        on_progress: Progress | None = None,
     ) -> "IndexReport":
         """Bring the gallery up to date with folders of images; see `indexer.index.index_folders`."""
         from gair_search.indexer.index import index_folders
@@ -169,7 +170,7 @@ class Engine:
             lambda pixels: self.encoder.encode_images(pixels),
             self.gallery,
             prune=prune,
-            options=options,
+            config=config,
             batch_size=batch_size,
             workers=workers,
             on_progress=on_progress,
@@ -209,7 +210,8 @@ class Engine:
             ConceptError: as `tokens.lessons.learn_token`; the name is taken or can't be one.
             GeneratorError, ModelError, GalleryError, EmbedderMismatchError.
         """
-        from gair_search.images.photos import image_files, load_images
+        from gair_search.images.folders import find_photos
+        from gair_search.images.reading import read_images
         from gair_search.learning import attributes as adjectives
         from gair_search.learning import lessons
         from gair_search.learning.negatives import find_negatives
@@ -217,8 +219,8 @@ class Engine:
         self.tokens.require_storable(name, overwrite)  # before anything is computed
         words = adjectives.parse(attributes) if attributes else []
         settings = lessons.settings_for(self.spec, paper, changes)
-        files = image_files([Path(photo) for photo in photos])
-        images, skipped = load_images(files)
+        files, skipped = find_photos([Path(photo) for photo in photos])
+        images, unreadable = read_images(files)
         method, generator = self._learn_by(method)
         lesson = lessons.learn_token(
             name,
@@ -243,7 +245,7 @@ class Engine:
             on_look=on_look,
         )
         self.tokens.save(lesson.token, overwrite)
-        return replace(lesson, skipped=tuple(skipped))
+        return replace(lesson, skipped=(*skipped, *unreadable))
 
     def learn_together(
         self,
@@ -268,13 +270,14 @@ class Engine:
             ConceptError: as `tokens.lessons.learn_together`; a name is taken or can't be one.
             GeneratorError, ModelError.
         """
-        from gair_search.images.photos import load_folders
+        from gair_search.images.folders import class_folders
+        from gair_search.images.reading import read_folders
         from gair_search.learning import lessons
 
-        folders = sorted(p for p in Path(folder).iterdir() if p.is_dir()) if Path(folder).is_dir() else []
-        for own in folders:
-            self.tokens.require_storable(own.name, overwrite)
-        concepts, skipped = load_folders(folders)
+        files, skipped = class_folders(Path(folder))
+        for name in files:
+            self.tokens.require_storable(name, overwrite)
+        concepts, unreadable = read_folders(files)
         method, generator = self._learn_by(method)
         learned = lessons.learn_together(
             concepts,
@@ -287,7 +290,7 @@ class Engine:
         )
         for token in learned.tokens:
             self.tokens.save(token, overwrite)
-        return replace(learned, skipped=tuple(skipped))
+        return replace(learned, skipped=(*skipped, *unreadable))
 
     def compile(
         self,
@@ -376,7 +379,7 @@ class Engine:
         plus: Sequence[str] = (),
         minus: Sequence[str] = (),
         concept: str | None = None,
-        on_progress: Callable[[int, int], None] | None = None,
+        on_progress: Progress | None = None,
     ) -> "GairResult":
         """Select the mixing weight whose image fits best, and compile the query with it (Algorithm 1).
 
@@ -408,7 +411,7 @@ class Engine:
         options: "GairOptions | None" = None,
         *,
         concept: str | None = None,
-        on_progress: Callable[[int, int], None] | None = None,
+        on_progress: Progress | None = None,
     ) -> "GairResult":
         """Draw a prompt: GAIR's candidates, or the prompt as it is where there is nothing to mix.
 
@@ -491,8 +494,8 @@ class Engine:
         seed: int = 0,
         batch_size: int = 32,
         workers: int | None = None,
-        on_progress: Callable[[int, int], None] | None = None,
-        on_epoch: Callable[[int, int, float], None] | None = None,
+        on_progress: Progress | None = None,
+        on_epoch: Progress | None = None,
     ) -> "ExplainReport":
         """Learn which words tell the images of each class from the others; see `indexer.explain.explain_folder`.
 

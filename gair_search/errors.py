@@ -1,5 +1,6 @@
 """What the library raises: `GairError` and its few children. Only `cli/` prints and exits."""
 
+import os
 import unicodedata
 
 
@@ -46,7 +47,17 @@ class FilterError(GairError):
 
 
 class ImageError(GairError):
-    """An image file can't be decoded; the text is the reason."""
+    """An image can't be read or decoded.
+
+    Attributes:
+        reason: why, without the path.
+        path: of the file, or None where the image came as bytes.
+    """
+
+    def __init__(self, reason: str, path: str | os.PathLike[str] | None = None) -> None:
+        self.reason = reason
+        self.path = None if path is None else os.fspath(path)
+        super().__init__(reason if path is None else f"{self.path}: {reason}")
 
 
 class GalleryError(GairError):

@@ -18,16 +18,16 @@ from gair_search.errors import GairError
 from gair_search.images.decoding import SUFFIXES
 from gair_search.images.folders import ScannedFile, Skipped, scan
 from gair_search.images.workers import decoding_processes, load_files
-from gair_search.indexer.index import BATCH_SIZE, OnProgress
+from gair_search.indexer.index import BATCH_SIZE
 from gair_search.learning.token_weights import (
     PAPER,
-    OnEpoch,
     Preset,
     TokenWeights,
     class_prompts,
     learn,
     read_out,
 )
+from gair_search.progress import Progress
 
 TEMPLATE = "a photo of a {}"
 
@@ -77,8 +77,8 @@ def explain_folder(
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
     workers: int | None = None,
-    on_progress: OnProgress | None = None,
-    on_epoch: OnEpoch | None = None,
+    on_progress: Progress | None = None,
+    on_epoch: Progress | None = None,
 ) -> ExplainReport:
     """Learn which words of its prompts tell each class of images from the others.
 
@@ -90,7 +90,7 @@ def explain_folder(
         preset: how to learn.
         seed: of the order of the images.
         batch_size, workers, on_progress: as for `index_folders`.
-        on_epoch: see `token_weights.OnEpoch`.
+        on_epoch: called after each epoch of the learning; its note is the loss.
 
     Raises:
         GairError: the folder holds no two classes with images, or the prompts don't fit them.
@@ -218,7 +218,7 @@ def _embed(
     encoder: Encoder,
     batch_size: int,
     workers: int | None,
-    on_progress: OnProgress | None,
+    on_progress: Progress | None,
 ) -> tuple[dict[str, list[str]], NDArray[np.float32], list[Skipped]]:
     """Paths by class of the images that can be read, their features in that order, and the others."""
     flat = [(name, file) for name, own in files.items() for file in own]

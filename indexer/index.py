@@ -14,7 +14,7 @@ from gair_search.encoder.models import ModelSpec
 from gair_search.errors import GairError, GalleryError
 from gair_search.gallery import (
     Gallery,
-    GalleryOptions,
+    GalleryConfig,
     Point,
     Record,
 )
@@ -22,6 +22,7 @@ from gair_search.images.fingerprint import point_id
 from gair_search.images.folders import Skipped, scan
 from gair_search.images.workers import Loaded, decoding_processes, load_files
 from gair_search.indexer.sync import gone, moved, plan
+from gair_search.progress import Progress
 
 BATCH_SIZE = 32
 
@@ -66,9 +67,6 @@ class IndexReport:
         return {**rounded, "skipped": skipped}
 
 
-OnProgress = Callable[[int, int], None]
-"""Called with the files done and the files to do, after each file."""
-
 Encode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Pixels `[B, height, width, 3]` -> L2-normalised image features `[B, embed_dim]`: `Encoder.encode_images`."""
 
@@ -80,10 +78,10 @@ def index_folders(
     gallery: Gallery,
     *,
     prune: bool = False,
-    options: GalleryOptions | None = None,
+    config: GalleryConfig | None = None,
     batch_size: int = BATCH_SIZE,
     workers: int | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: Progress | None = None,
 ) -> IndexReport:
     """Bring a gallery up to date with folders of images.
 
@@ -95,10 +93,10 @@ def index_folders(
         spec: the model: its id goes into the gallery, its preprocessing to the decoding processes.
         encode: the model's image tower; called for content that is not stored yet, and not at all without.
         prune: also drop images below `folders` whose files are gone.
-        options: for a gallery that is created by this run.
+        config: for a gallery that is created by this run.
         batch_size: images that are embedded and stored at once.
         workers: decoding processes; by default one less than there are cores, 0 for a handful of files.
-        on_progress: see `OnProgress`.
+        on_progress: called with the files done and the files to do, after each file.
 
     Raises:
         GairError: a folder does not exist, or `prune` would drop all that a folder held.
@@ -107,7 +105,7 @@ def index_folders(
     """
     began = time.perf_counter()
     found = scan(folders)  # before a gallery is made: a slip of the pen leaves none behind
-    gallery.ensure(spec.embedder_id, options)
+    gallery.ensure(spec.embedder_id, config)
     stored = {record.payload["path"]: record for record in gallery.records()}
     todo = plan(found.files, stored)
     report = IndexReport(len(found.files), todo.unchanged, skipped=found.skipped, other=found.other)

@@ -36,11 +36,11 @@ def gallery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gallery]
     from qdrant_client import QdrantClient
     from support.rest_server import rest_server
 
-    from gair_search.gallery.embedded import EdgeGallery
+    from gair_search.gallery.embedded import EmbeddedGallery
     from gair_search.gallery.server import ServerGallery
 
     if request.param == "edge":
-        opened: Gallery = EdgeGallery(tmp_path / "gallery")
+        opened: Gallery = EmbeddedGallery(tmp_path / "gallery")
         yield opened
         opened.close()
     elif request.param == "memory":

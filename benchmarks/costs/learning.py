@@ -32,7 +32,8 @@ from gair_search.encoder.models import ModelSpec
 from gair_search.errors import ConceptError, GeneratorError
 from gair_search.generation.export import assemble, pipeline_folder
 from gair_search.generation.generator import Generator
-from gair_search.images import photos
+from gair_search.images.folders import find_photos
+from gair_search.images.reading import read_images
 from gair_search.learning import attributes, lessons
 from gair_search.learning.joint import Problem, Settings, learn_vectors
 from gair_search.learning.templates import PARAPHRASES
@@ -290,7 +291,7 @@ def frozen(
     encoder: Encoder, generator: Generator, files: Sequence[Path], parent: str, settings: Settings
 ) -> Problem:
     """All that ours computes before the first step."""
-    images, _ = photos.load_images(files)
+    images, _ = read_images(files)
     words = attributes.nearest(encoder.text_tower, parent, settings.n_attributes)
     # no loss looks at the negatives here: the concept's own features stand in for them
     return lessons.prepare(
@@ -313,10 +314,10 @@ def whole_pipeline(encoder: Encoder, source: str | None, folder: Path) -> str | 
 
 def readable(paths: Sequence[Path]) -> list[Path]:
     """The photos of files and folders that can be read. Raises ConceptError where none can."""
-    files = photos.image_files(paths)
-    _, skipped = photos.load_images(files)
-    left_out = {path for path, _ in skipped}
-    if found := [file for file in files if file not in left_out]:
+    files, _ = find_photos(paths)
+    _, skipped = read_images(files)
+    unreadable = {path for path, _ in skipped}
+    if found := [file for file in files if str(file) not in unreadable]:
         return found
     raise ConceptError(f"{', '.join(map(str, paths))}: no photo that can be read; give 3 to 5 of one thing")
 

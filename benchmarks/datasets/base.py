@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gair_search.errors import DatasetError, ImageError
-from gair_search.images.decoding import SUFFIXES, decode
+from gair_search.errors import DatasetError
+from gair_search.images.reading import read_image
 
 SUBJECT = "{subject}"
 """Where a query's text names the concept."""
@@ -51,15 +51,7 @@ class Picture:
 def photo(path: Path, name: str | None = None) -> Picture:
     """A picture in a file; its id is the file's name unless given."""
 
-    def make(side: int | None) -> Image.Image:
-        try:
-            return decode(path.read_bytes(), side).image
-        except OSError as error:
-            raise ImageError(f"{path}: {error.strerror or error}") from error
-        except ImageError as error:
-            raise ImageError(f"{path}: {error}") from error
-
-    return Picture(name or path.name, make, path)
+    return Picture(name or path.name, lambda side: read_image(path, side).image, path)
 
 
 @dataclass(frozen=True)
@@ -147,15 +139,6 @@ def chosen(images: Sequence[Picture], n: int | None, *seed: int) -> tuple[Pictur
         return tuple(images)
     rng = np.random.default_rng(seed)
     return tuple(images[i] for i in sorted(rng.choice(len(images), n, replace=False)))
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Image files right below a folder, by name; hidden ones and other kinds are left out."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
 
 
 def first_of(candidates: Iterable[Path]) -> Path | None:

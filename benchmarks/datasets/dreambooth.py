@@ -10,9 +10,8 @@ from gair_search.benchmarks.datasets.base import (
     RetrievalSet,
     absent,
     chosen,
-    image_files,
-    photo,
 )
+from gair_search.benchmarks.datasets.folders import pictures_by_class
 from gair_search.errors import DatasetError
 
 TABLE = "prompts_and_classes.txt"
@@ -44,12 +43,8 @@ def dreambooth(folder: Path, shots: int = 3, seed: int = 0) -> RetrievalSet:
         DatasetError: the table, a subject's folder or its photos are absent.
     """
     parents = classes(folder)
-    photos = {
-        subject: [photo(path, f"{subject}/{path.name}") for path in image_files(folder / subject)]
-        if (folder / subject).is_dir()
-        else []
-        for subject in parents
-    }
+    by_folder = pictures_by_class(folder)
+    photos = {subject: by_folder.get(subject, ()) for subject in parents}
     missing = [f"{folder / subject}/*.jpg" for subject, found in photos.items() if len(found) <= shots]
     if missing:
         get = f"more than {shots} photos a subject are wanted; {_GET.format(folder=folder)}"

@@ -9,10 +9,10 @@ from gair_search.benchmarks.datasets.base import (
     Picture,
     absent,
     chosen,
-    image_files,
     photo,
 )
 from gair_search.errors import DatasetError
+from gair_search.images.folders import class_folders
 
 _CALTECH = (
     "get https://data.caltech.edu/records/nyy15-4j048 and unpack it: {folder} is to be 256_ObjectCategories/"
@@ -26,7 +26,16 @@ CALTECH_CLASSES = 257
 """With the last one, clutter."""
 
 
-def class_folders(folder: Path, name: str = "data set", get: str = "") -> dict[str, tuple[Picture, ...]]:
+def pictures_by_class(folder: Path) -> dict[str, tuple[Picture, ...]]:
+    """Class -> the pictures right in its folder, ids `class/file`; none where that is empty."""
+    found, _ = class_folders(folder)
+    return {
+        name: tuple(photo(path, f"{name}/{path.name}") for path in (Path(file.path) for file in files))
+        for name, files in found.items()
+    }
+
+
+def complete_classes(folder: Path, name: str = "data set", get: str = "") -> dict[str, tuple[Picture, ...]]:
     """Class -> its pictures, ids `class/file`, as in `train/n01440764/*.JPEG`.
 
     Raises:
@@ -35,11 +44,7 @@ def class_folders(folder: Path, name: str = "data set", get: str = "") -> dict[s
     advice = get or f"{folder} is to hold one folder of images a class"
     if not folder.is_dir():
         raise absent(name, [folder], 1, advice)
-    places = sorted(place for place in folder.iterdir() if place.is_dir() and not place.name.startswith("."))
-    found = {
-        place.name: tuple(photo(path, f"{place.name}/{path.name}") for path in image_files(place))
-        for place in places
-    }
+    found = pictures_by_class(folder)
     empty = [f"{folder / place}/*" for place, images in found.items() if not images]
     if empty or not found:
         raise absent(name, empty or [f"{folder}/CLASS/*"], max(len(found), 1), advice)
@@ -53,7 +58,7 @@ def caltech256(folder: Path) -> dict[str, tuple[Picture, ...]]:
         DatasetError: the folder is absent, lacks classes, or has other names.
     """
     get = _CALTECH.format(folder=folder)
-    found = class_folders(folder, "Caltech-256", get)
+    found = complete_classes(folder, "Caltech-256", get)
     named = {place: _CALTECH_CLASS.fullmatch(place) for place in found}
     strange = [place for place, match in named.items() if match is None]
     if strange:
@@ -69,12 +74,12 @@ def named_classes(folder: Path) -> dict[str, tuple[Picture, ...]]:
     """Class name as text -> pictures: of Caltech-256, without its clutter, or of any folder of class folders.
 
     Raises:
-        DatasetError: as `caltech256` and `class_folders`.
+        DatasetError: as `caltech256` and `complete_classes`.
     """
     places = folder.iterdir() if folder.is_dir() else ()
     if any(_CALTECH_CLASS.fullmatch(place.name) for place in places):
         return {name: found for name, found in caltech256(folder).items() if name != "clutter"}
-    return {re.sub(r"[_-]+", " ", name): found for name, found in class_folders(folder).items()}
+    return {re.sub(r"[_-]+", " ", name): found for name, found in complete_classes(folder).items()}
 
 
 def textual_inversion(
@@ -90,7 +95,7 @@ def textual_inversion(
         DatasetError: a concept is absent, or has too few photos to keep one aside.
     """
     get = _INVERSION.format(folder=folder)
-    found = class_folders(folder, "Textual Inversion", get)
+    found = complete_classes(folder, "Textual Inversion", get)
     missing = [f"{folder / name}/*" for name in parents if len(found.get(name, ())) <= shots]
     if missing:
         raise absent("Textual Inversion", missing, len(parents), f"more than {shots} photos a concept; {get}")

@@ -15,7 +15,7 @@ from gair_search.benchmarks.datasets.base import Picture, absent, first_of
 from gair_search.benchmarks.datasets.combinations import CELEBA_PHRASES
 from gair_search.benchmarks.datasets.dreambooth import classes as dreambooth_parents
 from gair_search.benchmarks.datasets.fashion import SEEDS, picture_of
-from gair_search.benchmarks.datasets.folders import class_folders
+from gair_search.benchmarks.datasets.folders import complete_classes
 from gair_search.benchmarks.fashion_world import instance, scene
 from gair_search.errors import DatasetError
 from gair_search.learning.templates import PARAPHRASES
@@ -294,7 +294,7 @@ def dreambooth_subjects(
 def _dreambooth_photos(folder: Path) -> dict[str, list[Picture]]:
     """Subject -> photos. Raises DatasetError where they are absent."""
     parents = dreambooth_parents(folder)
-    found = class_folders(folder, "DreamBooth")
+    found = complete_classes(folder, "DreamBooth")
     missing = [f"{folder / subject}/*.jpg" for subject in parents if subject not in found]
     if missing:
         raise absent("DreamBooth", missing, len(parents), f"{folder} is to be dataset/ of google/dreambooth")
@@ -325,11 +325,11 @@ def folder_classes(
     """
     tests = first_of([folder / "val", folder / "test"])
     if tests is None:
-        found = dict(list(class_folders(folder).items())[:n])
+        found = dict(list(complete_classes(folder).items())[:n])
         classes = tuple(named(text) for text in _class_names(folder, list(found)))
         return _split(folder.name, classes, list(found.values()), seed, per_class)
-    train = dict(list(class_folders(folder / "train").items())[:n])
-    test = class_folders(tests)
+    train = dict(list(complete_classes(folder / "train").items())[:n])
+    test = complete_classes(tests)
     if missing := [f"{tests / name}/*" for name in train if name not in test]:
         raise absent(
             folder.name, missing, len(train), f"{tests} is to hold the classes of {folder / 'train'}"

@@ -26,10 +26,10 @@ from gair_search.benchmarks.datasets.base import (
     absent,
     chosen,
     first_of,
-    image_files,
     photo,
 )
 from gair_search.errors import DatasetError
+from gair_search.images.folders import find_photos
 
 Split = Literal["test", "validation"]
 Captions = Literal["detailed", "short"]
@@ -288,7 +288,7 @@ class _Photos:
         """The pictures of the first folder that is there."""
         self.asked += 1
         place = first_of(candidates)
-        files = image_files(place) if place and place.is_dir() else []
+        files = find_photos([place])[0] if place and place.is_dir() else []
         if not files:
             self.missing.append(f"{candidates[-1]}/*.jpg")
         return [photo(path) for path in files]

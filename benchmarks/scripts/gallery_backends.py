@@ -23,7 +23,7 @@ from qdrant_client import QdrantClient
 from gair_search.encoder.models import EmbedderId
 from gair_search.gallery import (
     Gallery,
-    GalleryOptions,
+    GalleryConfig,
     Point,
 )
 from gair_search.gallery import (
@@ -50,14 +50,14 @@ def opened(backend: str, folder: Path) -> Gallery:
         return ServerGallery(QdrantClient(path=str(folder)), "bench", "local mode")
     if backend == "edge-hnsw":
         edge.INDEXING_THRESHOLD_KB = 10_000
-    return edge.EdgeGallery(folder)
+    return edge.EmbeddedGallery(folder)
 
 
 def build(backend: str, folder: Path, n: int, dim: int, seed: int) -> dict[str, float]:
     """Store the world; seconds of storing and of optimising."""
     vectors, _ = world(n, dim, seed)
     gallery = opened(backend, folder)
-    gallery.create(EmbedderId("bench", "bench", "0", "0", dim), GalleryOptions())
+    gallery.create(EmbedderId("bench", "bench", "0", "0", dim), GalleryConfig())
     began = time.perf_counter()
     for i in range(0, n, BATCH):
         gallery.upsert(

@@ -31,7 +31,7 @@ from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError, ModelError
 from gair_search.gallery import Gallery, open_gallery
 from gair_search.generation.generator import Generator, Sampling
-from gair_search.images.decoding import load_pixels
+from gair_search.images.reading import load_pixels
 from gair_search.indexer.index import index_folders
 from gair_search.query.compiler import query_vector
 

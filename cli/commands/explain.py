@@ -96,9 +96,11 @@ def explain(
                 preset=Preset(learning_rate, epochs, whole_words=whole_words),
                 seed=seed,
                 workers=workers,
-                on_progress=lambda done, total: progress.update(reading, completed=done, total=total),
-                on_epoch=lambda done, total, loss: progress.update(
-                    learning, completed=done, total=total, visible=True, note=f"loss {loss:.4f}"
+                on_progress=lambda done, total, note="": progress.update(
+                    reading, completed=done, total=total, note=note
+                ),
+                on_epoch=lambda done, total, note="": progress.update(
+                    learning, completed=done, total=total, note=note, visible=True
                 ),
             )
     if save:

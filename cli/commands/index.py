@@ -42,14 +42,14 @@ def index(
     Only new and changed files are read; renamed and duplicate ones reuse their vectors. It can be stopped
     at any moment and goes on where it was.
     """
-    from gair_search.gallery import GalleryOptions
+    from gair_search.gallery import GalleryConfig
 
-    options = GalleryOptions(shards, replication, hnsw_m, hnsw_ef_construct, quantization, on_disk)
+    config = GalleryConfig(shards, replication, hnsw_m, hnsw_ef_construct, quantization, on_disk)
     with common.open_engine(model, gallery, db, url, device) as engine:
         with common.progress(as_json) as progress:
             task = progress.add_task("indexing", total=None, note="")
 
-            def advance(done: int, total: int) -> None:
+            def advance(done: int, total: int, note: str = "") -> None:
                 speed = progress.tasks[0].speed
                 progress.update(
                     task, completed=done, total=total, note=f"{speed:.1f} images/s" if speed else ""
@@ -58,7 +58,7 @@ def index(
             report = engine.index(
                 *folders,
                 prune=prune,
-                options=options,
+                config=config,
                 batch_size=batch_size,
                 workers=workers,
                 on_progress=advance,

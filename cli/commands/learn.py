@@ -168,7 +168,7 @@ def _steps(engine: Any, preset: Preset) -> int:
 def _report_together(learned: "Lessons", as_json: bool) -> None:
     names = [token.name for token in learned.tokens]
     if as_json:
-        skipped = [{"path": str(path), "reason": reason} for path, reason in learned.skipped]
+        skipped = [skipped._asdict() for skipped in learned.skipped]
         common.print_json({"concepts": names, "accuracy": learned.accuracy, "skipped": skipped})
         return
     common.print_skipped(learned.skipped)
@@ -188,7 +188,7 @@ def _report(lesson: "Lesson", file: Path, as_json: bool) -> None:
             "best_step": learned.step,
             "stopped": learned.stopped,
             "losses": [vars(look) for look in learned.losses],
-            "skipped": [{"path": str(path), "reason": reason} for path, reason in lesson.skipped],
+            "skipped": [skipped._asdict() for skipped in lesson.skipped],
         }
         common.print_json(facts)
         return

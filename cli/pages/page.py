@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gair_search.errors import GairError
-from gair_search.images.decoding import thumbnails
+from gair_search.images.reading import make_thumbnails
 from gair_search.paths import write_atomically
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def write_page(
     Raises:
         GairError: the file can't be written.
     """
-    pictures = [_inline(data) for data in thumbnails([Path(hit.path) for hit in hits], THUMBNAIL_SIDE)]
-    asked = _inline(next(thumbnails([image], THUMBNAIL_SIDE))) if image else None
+    pictures = [_inline(data) for data in make_thumbnails([Path(hit.path) for hit in hits], THUMBNAIL_SIDE)]
+    asked = _inline(next(make_thumbnails([image], THUMBNAIL_SIDE))) if image else None
     page = _render(
         "page.html.j2",
         title=query.prompt if query else f"like {image}",
@@ -66,7 +66,8 @@ def write_explanation(file: Path, title: str, lines: Sequence[str], groups: "Seq
             "images": len(group.images),
             "prompts": group.prompts,
             "pictures": [
-                _inline(data) for data in thumbnails([Path(p) for p in group.images[:_PICTURES]], _SMALL_SIDE)
+                _inline(data)
+                for data in make_thumbnails([Path(p) for p in group.images[:_PICTURES]], _SMALL_SIDE)
             ],
         }
         for group in groups

@@ -27,7 +27,8 @@ from gair_search.encoder.reweighting import (
     start_block,
 )
 from gair_search.errors import ModelError, PromptError
-from gair_search.images.decoding import Preprocessing, load_pixels
+from gair_search.images.preprocessing import Preprocessing
+from gair_search.images.reading import load_pixels
 
 M = TypeVar("M", bound=nn.Module)
 

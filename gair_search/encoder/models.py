@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hint
 
 from gair_search.encoder import checksums
 from gair_search.errors import ModelError
-from gair_search.images.decoding import Preprocessing
+from gair_search.images.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -8,14 +8,14 @@ from gair_search import paths
 from gair_search.errors import GalleryError
 from gair_search.gallery.base import (
     Gallery,
-    GalleryOptions,
+    GalleryConfig,
     Hit,
     Point,
     Record,
 )
 from gair_search.gallery.filters import Where, parse_where
 
-__all__ = ["Gallery", "GalleryOptions", "Hit", "Point", "Record", "Where", "open_gallery", "parse_where"]
+__all__ = ["Gallery", "GalleryConfig", "Hit", "Point", "Record", "Where", "open_gallery", "parse_where"]
 
 DEFAULT_NAME = "photos"
 
@@ -47,10 +47,10 @@ def open_gallery(
         from gair_search.gallery.server import ServerGallery
 
         return ServerGallery.connect(address, name, api_key or os.environ.get("GAIR_API_KEY"))
-    from gair_search.gallery.embedded import EdgeGallery
+    from gair_search.gallery.embedded import EmbeddedGallery
 
     folder = db or paths.home() / "galleries" / name
     try:
-        return EdgeGallery(folder.expanduser().absolute())
+        return EmbeddedGallery(folder.expanduser().absolute())
     except RuntimeError as error:
         raise GalleryError(f"{folder} is no folder: {error}") from error

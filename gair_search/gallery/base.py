@@ -75,7 +75,7 @@ def as_vectors(records: Iterable[Any]) -> dict[str, NDArray[np.float32]]:
 
 
 @dataclass(frozen=True)
-class GalleryOptions:
+class GalleryConfig:
     """How a collection is laid out when it is created; no effect on one that exists.
 
     Attributes:
@@ -108,7 +108,7 @@ class Gallery(ABC):
         """Which model made the vectors; None where the gallery does not exist yet."""
 
     @abstractmethod
-    def create(self, embedder: EmbedderId, options: GalleryOptions) -> None:
+    def create(self, embedder: EmbedderId, config: GalleryConfig) -> None:
         """Make an empty gallery, its metadata naming the embedder."""
 
     @abstractmethod
@@ -173,8 +173,8 @@ class Gallery(ABC):
                 f"the gallery at {self.name} was made with {stored}, and the model in use is {embedder}. {advice}"
             )
 
-    def ensure(self, embedder: EmbedderId, options: GalleryOptions | None = None) -> None:
+    def ensure(self, embedder: EmbedderId, config: GalleryConfig | None = None) -> None:
         """Create the gallery where there is none, else check that it fits. Raises as `require`."""
         if self.embedder is None:
-            self.create(embedder, options or GalleryOptions())
+            self.create(embedder, config or GalleryConfig())
         self.require(embedder)

@@ -21,7 +21,7 @@ from gair_search.gallery.base import (
     INDEXED_FIELDS,
     VECTOR,
     Gallery,
-    GalleryOptions,
+    GalleryConfig,
     Hit,
     Point,
     Record,
@@ -45,7 +45,7 @@ _SCHEMAS = {
 }
 
 
-class EdgeGallery(Gallery):
+class EmbeddedGallery(Gallery):
     """A gallery in a folder. One process at a time may hold it; threads may share it.
 
     The folder holds `gair.json` (metadata, written last when the gallery is created), `shard/` (Qdrant's
@@ -125,8 +125,8 @@ class EdgeGallery(Gallery):
     def embedder(self) -> EmbedderId | None:
         return self._embedder
 
-    def create(self, embedder: EmbedderId, options: GalleryOptions) -> None:
-        if (options.shards or 1) > 1 or (options.replication or 1) > 1:
+    def create(self, embedder: EmbedderId, config: GalleryConfig) -> None:
+        if (config.shards or 1) > 1 or (config.replication or 1) > 1:
             raise GalleryError(
                 "an embedded gallery has one shard and no replicas; those need a server: --url"
             )
@@ -135,27 +135,27 @@ class EdgeGallery(Gallery):
             if self._metadata.exists():  # another process was quicker
                 self._open()
             else:
-                self._make(embedder, options)
+                self._make(embedder, config)
         except BaseException:
             self.close()
             raise
 
-    def _make(self, embedder: EmbedderId, options: GalleryOptions) -> None:
+    def _make(self, embedder: EmbedderId, config: GalleryConfig) -> None:
         """Write an empty shard, and then the metadata that makes it valid."""
         hnsw = edge.HnswIndexConfig(
-            m=options.hnsw_m or 16,
-            ef_construct=options.hnsw_ef_construct or 100,
+            m=config.hnsw_m or 16,
+            ef_construct=config.hnsw_ef_construct or 100,
             full_scan_threshold=10_000,
             max_indexing_threads=0,
         )
-        config = edge.EdgeConfig(
+        layout = edge.EdgeConfig(
             vectors={VECTOR: edge.EdgeVectorParams(size=embedder.dim, distance=edge.Distance.Cosine)},
             hnsw_config=hnsw,
-            quantization_config=_quantization(options),
+            quantization_config=_quantization(config),
             optimizers=edge.EdgeOptimizersConfig(indexing_threshold=INDEXING_THRESHOLD_KB),
         )
         with _translated(f"no gallery can be made at {self.folder}"):
-            shard = edge.EdgeShard.create(str(self.folder / "shard"), config)
+            shard = edge.EdgeShard.create(str(self.folder / "shard"), layout)
             for field, schema in INDEXED_FIELDS.items():
                 shard.update(edge.UpdateOperation.create_field_index(field, _SCHEMAS[schema]))
             shard.flush()
@@ -279,11 +279,11 @@ def _translated(what: str) -> Iterator[None]:
         raise GalleryError(f"{what}: {error}") from error
 
 
-def _quantization(options: GalleryOptions) -> Any:
-    """The engine's form of `options.quantization`."""
-    if options.quantization == "scalar":
+def _quantization(config: GalleryConfig) -> Any:
+    """The engine's form of `config.quantization`."""
+    if config.quantization == "scalar":
         return edge.ScalarQuantizationConfig(edge.ScalarType.Int8, always_ram=True)
-    if options.quantization == "binary":
+    if config.quantization == "binary":
         return edge.BinaryQuantizationConfig(always_ram=True)
     return None
 

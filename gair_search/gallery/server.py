@@ -23,7 +23,7 @@ from gair_search.gallery.base import (
     INDEXED_FIELDS,
     VECTOR,
     Gallery,
-    GalleryOptions,
+    GalleryConfig,
     Hit,
     Point,
     Record,
@@ -109,21 +109,19 @@ class ServerGallery(Gallery):
                 ) from None
         return self._embedder
 
-    def create(self, embedder: EmbedderId, options: GalleryOptions) -> None:
+    def create(self, embedder: EmbedderId, config: GalleryConfig) -> None:
         vectors = models.VectorParams(
-            size=embedder.dim, distance=models.Distance.COSINE, on_disk=options.on_disk
+            size=embedder.dim, distance=models.Distance.COSINE, on_disk=config.on_disk
         )
         try:
             self._ask(
                 lambda: self._client.create_collection(
                     self.collection,
                     vectors_config={VECTOR: vectors},
-                    shard_number=options.shards,
-                    replication_factor=options.replication,
-                    hnsw_config=models.HnswConfigDiff(
-                        m=options.hnsw_m, ef_construct=options.hnsw_ef_construct
-                    ),
-                    quantization_config=_quantization(options),
+                    shard_number=config.shards,
+                    replication_factor=config.replication,
+                    hnsw_config=models.HnswConfigDiff(m=config.hnsw_m, ef_construct=config.hnsw_ef_construct),
+                    quantization_config=_quantization(config),
                     metadata={"gair": embedder.to_metadata()},
                 )
             )
@@ -131,8 +129,8 @@ class ServerGallery(Gallery):
             if self.embedder is None:  # else another process was quicker, or a time-out had succeeded
                 raise
 
-    def ensure(self, embedder: EmbedderId, options: GalleryOptions | None = None) -> None:
-        super().ensure(embedder, options)
+    def ensure(self, embedder: EmbedderId, config: GalleryConfig | None = None) -> None:
+        super().ensure(embedder, config)
         info = self._ask(lambda: self._client.get_collection(self.collection))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the in-memory client says that it needs no payload index
@@ -276,12 +274,12 @@ def _public(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _quantization(options: GalleryOptions) -> Any:
-    """The server's form of `options.quantization`."""
-    if options.quantization == "scalar":
+def _quantization(config: GalleryConfig) -> Any:
+    """The server's form of `config.quantization`."""
+    if config.quantization == "scalar":
         scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)
         return models.ScalarQuantization(scalar=scalar)
-    if options.quantization == "binary":
+    if config.quantization == "binary":
         return models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True))
     return None
 

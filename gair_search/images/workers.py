@@ -11,16 +11,17 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gair_search.errors import GairError, ImageError
-from gair_search.images.decoding import Preprocessing, decode
+from gair_search.images.decoding import decode
 from gair_search.images.fingerprint import content_hash
 from gair_search.images.folders import ScannedFile, Skipped
+from gair_search.images.preprocessing import Preprocessing
+from gair_search.images.reading import read_file
 
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
@@ -62,22 +63,17 @@ def decoding_processes(files: int) -> int:
 def load_file(file: ScannedFile, preprocessing: Preprocessing, known: frozenset[str]) -> Loaded | Skipped:
     """Read one file; decode it unless its content hash is among the `known`. Never raises on a bad file."""
     try:
-        with Path(file.path).open("rb") as opened:
-            # before reading: a change in between then shows as one in the next run
-            status = os.fstat(opened.fileno())
-            data = opened.read()
-        file = ScannedFile(file.path, status.st_size, status.st_mtime_ns)
+        data, facts = read_file(file.path)
+        file = ScannedFile(file.path, facts.st_size, facts.st_mtime_ns)
         digest = content_hash(data)
         if digest in known:
             return Loaded(file, digest)
         image = decode(data, max(preprocessing.size))
         pixels = preprocessing.pixels(image.image)
     except ImageError as error:
-        return Skipped(file.path, str(error))
-    except OSError as error:
-        return Skipped(file.path, f"can't be read: {error.strerror or error}")
+        return Skipped(file.path, error.reason)
     except MemoryError:
-        return Skipped(file.path, "not enough memory to read it")
+        return Skipped(file.path, "not enough memory to preprocess it")
     return Loaded(file, digest, pixels, image.width, image.height, image.format, image.taken_at)
 
 

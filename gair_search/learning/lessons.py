@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import ModelSpec, own_settings
 from gair_search.errors import ConceptError, ModelError
+from gair_search.images.folders import Skipped
 from gair_search.learning import attributes, negatives
 from gair_search.learning.joint import (
     PAPER,
@@ -54,12 +54,12 @@ class Lesson:
     Attributes:
         token: fit to be stored; its facts tell how it was learned and how good it is.
         learned: the run.
-        skipped: (path, reason) of images that could not be read.
+        skipped: images that could not be read, and why.
     """
 
     token: CustomToken
     learned: Learned
-    skipped: tuple[tuple[Path, str], ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
 
 def settings_for(spec: ModelSpec, paper: bool = False, changes: Mapping[str, Any] | None = None) -> Settings:
@@ -280,13 +280,13 @@ class Lessons:
         tokens: one a concept, fit to be stored.
         classifier: tells the concepts apart.
         accuracy: share of held-out views that it names rightly.
-        skipped: (path, reason) of images that could not be read.
+        skipped: images that could not be read, and why.
     """
 
     tokens: tuple[CustomToken, ...]
     classifier: Classifier
     accuracy: float
-    skipped: tuple[tuple[Path, str], ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
 
 def learn_together(

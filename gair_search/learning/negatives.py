@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gair_search.errors import ConceptError
-from gair_search.images.photos import image_files, load_images
+from gair_search.images.folders import find_photos
+from gair_search.images.reading import read_images
 from gair_search.learning.templates import CLASSIFICATION, Slot
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ def find_negatives(
     if source in (None, "generated"):
         assert generator is not None
         return require(from_pixels(parent_images(parent, encoder, generator), encoder), "the generator")
-    images, _ = load_images(image_files([Path(source)]))
+    files, _ = find_photos([Path(source)])
+    images, _ = read_images(files)
     return require(
         from_pixels([encoder.preprocessing.pixels(image) for image in images], encoder), str(source)
     )

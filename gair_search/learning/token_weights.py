@@ -5,7 +5,7 @@ read: which words tell the classes apart.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from gair_search.errors import (
     TokenWeightError,
 )
 from gair_search.paths import write_atomically
+from gair_search.progress import Progress
 from gair_search.query.compiler import compile_prompt
 from gair_search.query.language import MAX_WEIGHT, escape
 from gair_search.tokens.custom_token import CustomToken
@@ -36,9 +37,6 @@ PROMPTS_AT_ONCE = 256
 
 FEW_SHOTS = 4
 """The paper's 1, 2 and 4 images a class take 100 epochs, its 8 and 16 take 200."""
-
-OnEpoch = Callable[[int, int, float], None]
-"""Called after each epoch: epochs done, epochs in all, mean loss of the epoch."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +192,7 @@ def learn(
     tower: TextTower,
     preset: Preset = PAPER,
     seed: int = 0,
-    on_epoch: OnEpoch | None = None,
+    on_epoch: Progress | None = None,
 ) -> tuple[Tensor, list[float]]:
     """Learn the token weights of prompts; nothing else is learned. The last epoch's count, as in the paper.
 
@@ -202,6 +200,7 @@ def learn(
         features: image features `[N, embed_dim]`, L2-normalised.
         labels: class of each image, `[N]`, 0..C - 1.
         seed: of the order of the images.
+        on_epoch: called after each epoch; the note is its mean loss.
 
     Returns:
         log-weights `[P, n]` and the mean loss of each epoch.
@@ -232,7 +231,7 @@ def learn(
         schedule.step()
         losses.append(total / len(labels))
         if on_epoch:
-            on_epoch(epoch, epochs, losses[-1])
+            on_epoch(epoch, epochs, f"loss {losses[-1]:.4f}")
     learned = log_weights.detach()
     return learned.gather(1, prompts.leads) if preset.whole_words else learned, losses
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from gair_search.encoder.clip import Encoder, TextEncoding, TextTower
 from gair_search.errors import ConceptError, PromptError
-from gair_search.images.decoding import SUFFIXES
+from gair_search.images.folders import has_image_suffix
 from gair_search.query.language import Span, parse
 from gair_search.tokens.custom_token import CustomToken
 
@@ -220,7 +219,7 @@ def split_factor(term: str) -> tuple[float, str]:
 
 def _features(what: str, encoder: Encoder, lookup: Lookup) -> NDArray[np.float32]:
     """Features `[embed_dim]` of a text, or of an image where `what` is the path of one."""
-    if Path(what).suffix.lower() in SUFFIXES:
+    if has_image_suffix(what):
         features: NDArray[np.float32] = encoder.encode_files([what])[0]
         return features
     return query_vector(what, encoder, lookup)[0]

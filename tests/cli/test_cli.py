@@ -13,6 +13,7 @@ from support.photos import make_photos
 from support.rest_server import rest_server
 
 from gair_search.cli import common
+from gair_search.images.folders import Skipped
 
 Gair = Callable[..., tuple[int, str, str]]
 
@@ -251,7 +252,7 @@ def test_a_bar_is_shown_where_a_person_looks_on(
 
 
 def test_many_skipped_files_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    common.print_skipped([(Path(f"{i}.jpg"), "broken") for i in range(22)])
+    common.print_skipped([Skipped(f"{i}.jpg", "broken") for i in range(22)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "  skipped 0.jpg: broken"
     assert lines[20:] == ["  and 2 more; --json lists them all"]

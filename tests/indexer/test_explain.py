@@ -8,7 +8,7 @@ from support.photos import dreambooth, make_photos
 from gair_search.benchmarks.fashion_world import instance, render, scene
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError, PromptError
-from gair_search.images.decoding import load_pixels
+from gair_search.images.reading import load_pixels
 from gair_search.indexer.explain import class_name, explain_folder, read_prompts
 from gair_search.learning.token_weights import Preset, TokenWeights
 
@@ -29,13 +29,13 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder_a_class_becomes_weights(encoder: Encoder, folder: Path, tmp_path: Path) -> None:
     images: list[tuple[int, int]] = []
-    epochs: list[int] = []
+    epochs: list[tuple[int, str]] = []
     report = explain_folder(
         folder,
         encoder,
         preset=QUICK,
-        on_progress=lambda done, total: images.append((done, total)),
-        on_epoch=lambda done, total, loss: epochs.append(done),
+        on_progress=lambda done, total, note="": images.append((done, total)),
+        on_epoch=lambda done, total, note: epochs.append((done, note)),
     )
     assert report.weights.classes == ("blue dress", "red dress")
     assert [p[0].prompt for p in report.weights.prompts] == [
@@ -43,7 +43,11 @@ def test_a_folder_a_class_becomes_weights(encoder: Encoder, folder: Path, tmp_pa
         "a photo of a red dress",
     ]
     assert report.images["red dress"] == [str(folder / "red_dress" / f"{s}.png") for s in range(3)]
-    assert (images, epochs) == ([(i, 6) for i in range(1, 7)], [1, 2, 3])
+    assert (images, epochs) == (
+        [(i, 6) for i in range(1, 7)],
+        [(i, f"loss {loss:.4f}") for i, loss in enumerate(report.losses, start=1)],
+    )
+    assert len(epochs) == 3
     assert report.accuracy == 1
     assert report.weights.embedder == str(encoder.embedder_id)
     (tmp_path / "report.json").write_text(json.dumps(report.to_json()))

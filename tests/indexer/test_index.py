@@ -38,7 +38,7 @@ def stored(gallery: Gallery, photos: Path) -> dict[str, np.ndarray]:
 
 def expected(encoder: Encoder, photos: Path) -> dict[str, np.ndarray]:
     """Relative path -> features straight from the file."""
-    from gair_search.images.decoding import load_pixels
+    from gair_search.images.reading import load_pixels
 
     paths = sorted(p for p in photos.rglob("*") if p.is_file())
     pixels = np.stack([load_pixels(p, encoder.preprocessing) for p in paths])

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from support.photos import make_photos
 
-from gair_search.gallery.embedded import EdgeGallery
+from gair_search.gallery.embedded import EmbeddedGallery
 
 KILLS = 20
 
 
 def content(folder: Path) -> tuple[dict[str, dict], dict[str, np.ndarray]]:
-    gallery = EdgeGallery(folder)
+    gallery = EmbeddedGallery(folder)
     records = {r.id: dict(r.payload) for r in gallery.records()}
     vectors = gallery.vectors(list(records))
     gallery.close()

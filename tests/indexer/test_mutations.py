@@ -9,7 +9,7 @@ from pathlib import Path
 from support.photos import encoded, picture
 
 from gair_search.encoder.clip import Encoder
-from gair_search.gallery.embedded import EdgeGallery
+from gair_search.gallery.embedded import EmbeddedGallery
 from gair_search.indexer.index import index_folders
 
 KINDS = {
@@ -63,7 +63,7 @@ def test_500_mutated_files_are_all_accounted_for(encoder: Encoder, tmp_path: Pat
         kind = rng.choice(list(KINDS))
         suffix = rng.choice(list(KINDS.values())) if rng.random() < 0.3 else KINDS[kind]
         (folder / f"{i:03d}.{suffix}").write_bytes(mutated(originals[kind], rng))
-    gallery = EdgeGallery(tmp_path / "gallery")
+    gallery = EmbeddedGallery(tmp_path / "gallery")
     report = index_folders([folder], encoder.spec, encoder.encode_images, gallery, workers=2)
     gallery.close()
     assert report.found == N

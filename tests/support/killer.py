@@ -3,8 +3,8 @@
 import os
 import signal
 
-from gair_search.images.decoding import Preprocessing
 from gair_search.images.folders import ScannedFile, Skipped
+from gair_search.images.preprocessing import Preprocessing
 from gair_search.images.workers import Loaded, load_file
 
 

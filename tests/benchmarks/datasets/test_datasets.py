@@ -298,16 +298,16 @@ def test_class_folders_take_images_alone(tmp_path: Path) -> None:
     (tmp_path / "n01/000.jpg").rename(tmp_path / "n01/n01_1.JPEG")
     (tmp_path / "n01/notes.txt").write_text("x")
     make_photos(tmp_path / "n02", 1)
-    found = folders.class_folders(tmp_path)
+    found = folders.complete_classes(tmp_path)
     assert {name: [p.id for p in images] for name, images in found.items()} == {
         "n01": ["n01/001.jpg", "n01/n01_1.JPEG"],
         "n02": ["n02/000.jpg"],
     }
     (tmp_path / "n03").mkdir()
     with pytest.raises(DatasetError, match="n03"):
-        folders.class_folders(tmp_path)
+        folders.complete_classes(tmp_path)
     with pytest.raises(DatasetError, match="one folder of images a class"):
-        folders.class_folders(tmp_path / "none")
+        folders.complete_classes(tmp_path / "none")
 
 
 def test_caltech_256(tmp_path: Path) -> None:

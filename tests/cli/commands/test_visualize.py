@@ -15,7 +15,7 @@ from gair_search.encoder.models import resolve
 from gair_search.engine import Engine
 from gair_search.errors import GairError
 from gair_search.gair.drawing import Candidate, GairResult
-from gair_search.gallery import GalleryOptions, Hit
+from gair_search.gallery import GalleryConfig, Hit
 from gair_search.generation.generator import Sampling
 from gair_search.query.compiler import Query, Token
 from gair_search.tokens.facts import METHOD, PROMPT_TUNING
@@ -39,7 +39,7 @@ def ready(model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     TokenStore().save(tiny_token(model))
     rng = np.random.default_rng(0)
     with Engine.open() as engine:
-        engine.gallery.create(model.spec.embedder_id, GalleryOptions())
+        engine.gallery.create(model.spec.embedder_id, GalleryConfig())
         engine.gallery.upsert(
             [
                 point(i, rng.normal(size=16).tolist(), path=str(path), width=96, height=64)

@@ -49,9 +49,9 @@ from gair_search.gair.drawing import (
     blank,
     embedded,
 )
-from gair_search.gallery import GalleryOptions
+from gair_search.gallery import GalleryConfig
 from gair_search.generation.generator import Generator, Sampling
-from gair_search.images.decoding import load_pixels
+from gair_search.images.reading import load_pixels
 from gair_search.query.compiler import compile_prompt, query_vector
 from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.facts import METHOD, PROMPT_TUNING
@@ -86,7 +86,7 @@ def engine(tiny: Encoder, generator: Generator, token: CustomToken, tmp_path: Pa
         rng = np.random.default_rng(0)
         vectors = rng.normal(size=(8, tiny.spec.embed_dim))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        opened.gallery.create(tiny.spec.embedder_id, GalleryOptions())
+        opened.gallery.create(tiny.spec.embedder_id, GalleryConfig())
         opened.gallery.upsert([point(i, vector.tolist()) for i, vector in enumerate(vectors)])
         yield opened
 

@@ -10,24 +10,24 @@ from support.points import EMBEDDER, point
 
 from gair_search.errors import GalleryError, GalleryLockedError
 from gair_search.gallery import open_gallery
-from gair_search.gallery.base import GalleryOptions
-from gair_search.gallery.embedded import EdgeGallery
+from gair_search.gallery.base import GalleryConfig
+from gair_search.gallery.embedded import EmbeddedGallery
 
 
 def test_what_was_stored_is_there_after_reopening(tmp_path: Path) -> None:
-    gallery = EdgeGallery(tmp_path / "g")
+    gallery = EmbeddedGallery(tmp_path / "g")
     gallery.ensure(EMBEDDER)
     gallery.upsert([point(0, [1, 0, 0])])
     gallery.optimize()
     gallery.close()
-    again = EdgeGallery(tmp_path / "g")
+    again = EmbeddedGallery(tmp_path / "g")
     assert again.embedder == EMBEDDER
     assert again.count() == 1
     again.close()
 
 
 def test_one_process_at_a_time_and_the_message_names_it(tmp_path: Path) -> None:
-    gallery = EdgeGallery(tmp_path / "g")
+    gallery = EmbeddedGallery(tmp_path / "g")
     gallery.ensure(EMBEDDER)
     code = (
         "from pathlib import Path; from gair_search.gallery import open_gallery; "
@@ -38,18 +38,18 @@ def test_one_process_at_a_time_and_the_message_names_it(tmp_path: Path) -> None:
     assert f"process {os.getpid()}" in held.stderr
     assert "--url" in held.stderr
     with pytest.raises(GalleryLockedError):
-        EdgeGallery(tmp_path / "g")
+        EmbeddedGallery(tmp_path / "g")
     gallery.close()
     assert subprocess.run([sys.executable, "-P", "-c", code]).returncode == 0
 
 
 def test_a_creation_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
     """`gair.json` is written last; a shard without it holds nothing yet."""
-    gallery = EdgeGallery(tmp_path / "g")
-    gallery.create(EMBEDDER, GalleryOptions())
+    gallery = EmbeddedGallery(tmp_path / "g")
+    gallery.create(EMBEDDER, GalleryConfig())
     gallery.close()
     (tmp_path / "g" / "gair.json").unlink()
-    again = EdgeGallery(tmp_path / "g")
+    again = EmbeddedGallery(tmp_path / "g")
     assert again.embedder is None
     again.ensure(EMBEDDER)
     assert again.count() == 0
@@ -59,7 +59,7 @@ def test_a_creation_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
 def test_what_a_kill_left_of_a_write_is_no_strangers(tmp_path: Path) -> None:
     (tmp_path / "g").mkdir()
     (tmp_path / "g" / ".gair.json.12.34").touch()
-    gallery = EdgeGallery(tmp_path / "g")
+    gallery = EmbeddedGallery(tmp_path / "g")
     gallery.ensure(EMBEDDER)
     gallery.close()
 
@@ -67,23 +67,23 @@ def test_what_a_kill_left_of_a_write_is_no_strangers(tmp_path: Path) -> None:
 def test_a_creation_that_fails_frees_the_folder(tmp_path: Path) -> None:
     (tmp_path / "g" / "gair.json.is.not.this").parent.mkdir()
     (tmp_path / "g" / "shard").write_text("a file where a folder must be")
-    gallery = EdgeGallery(tmp_path / "g")
+    gallery = EmbeddedGallery(tmp_path / "g")
     with pytest.raises(GalleryError):
-        gallery.create(EMBEDDER, GalleryOptions())
+        gallery.create(EMBEDDER, GalleryConfig())
     (tmp_path / "g" / "shard").unlink()
     gallery.ensure(EMBEDDER)
     gallery.close()
 
 
 def test_looking_for_a_gallery_makes_nothing(tmp_path: Path) -> None:
-    gallery = EdgeGallery(tmp_path / "typo" / "g")
+    gallery = EmbeddedGallery(tmp_path / "typo" / "g")
     assert gallery.embedder is None
     gallery.close()
     assert not (tmp_path / "typo").exists()
 
 
 def test_two_that_create_at_once_share_what_the_first_made(tmp_path: Path) -> None:
-    slow, quick = EdgeGallery(tmp_path / "g"), EdgeGallery(tmp_path / "g")
+    slow, quick = EmbeddedGallery(tmp_path / "g"), EmbeddedGallery(tmp_path / "g")
     quick.ensure(EMBEDDER)
     with pytest.raises(GalleryLockedError):
         slow.ensure(EMBEDDER)
@@ -98,25 +98,25 @@ def test_folders_of_something_else_and_damage_are_refused(tmp_path: Path) -> Non
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "holiday.jpg").touch()
     with pytest.raises(GalleryError, match=r"holds holiday\.jpg"):
-        EdgeGallery(tmp_path / "other").ensure(EMBEDDER)
+        EmbeddedGallery(tmp_path / "other").ensure(EMBEDDER)
     (tmp_path / "file").touch()
     with pytest.raises(GalleryError, match="can't be used"):
-        EdgeGallery(tmp_path / "file").ensure(EMBEDDER)
-    gallery = EdgeGallery(tmp_path / "g")
-    gallery.create(EMBEDDER, GalleryOptions())
+        EmbeddedGallery(tmp_path / "file").ensure(EMBEDDER)
+    gallery = EmbeddedGallery(tmp_path / "g")
+    gallery.create(EMBEDDER, GalleryConfig())
     gallery.close()
     metadata = tmp_path / "g" / "gair.json"
     whole = metadata.read_text()
     for content, said in (("{", "damaged"), ("{}", "damaged"), (json.dumps({"format": 99}), "format 99")):
         metadata.write_text(content)
         with pytest.raises(GalleryError, match=said):
-            EdgeGallery(tmp_path / "g")
+            EmbeddedGallery(tmp_path / "g")
     metadata.write_text(whole)
-    EdgeGallery(tmp_path / "g").close()
+    EmbeddedGallery(tmp_path / "g").close()
 
 
 def test_vectors_of_another_length_are_refused(tmp_path: Path) -> None:
-    gallery = EdgeGallery(tmp_path / "g")
+    gallery = EmbeddedGallery(tmp_path / "g")
     gallery.ensure(EMBEDDER)
     with pytest.raises(GalleryError, match="dim"):
         gallery.upsert([point(0, [1, 0])])
@@ -128,9 +128,9 @@ def test_vectors_of_another_length_are_refused(tmp_path: Path) -> None:
 
 
 def test_shards_need_a_server(tmp_path: Path) -> None:
-    gallery = EdgeGallery(tmp_path / "g")
+    gallery = EmbeddedGallery(tmp_path / "g")
     with pytest.raises(GalleryError, match="--url"):
-        gallery.create(EMBEDDER, GalleryOptions(shards=2))
+        gallery.create(EMBEDDER, GalleryConfig(shards=2))
     gallery.close()
 
 

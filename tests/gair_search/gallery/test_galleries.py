@@ -9,7 +9,7 @@ from support.points import EMBEDDER, point
 
 from gair_search.encoder.models import EmbedderId
 from gair_search.errors import EmbedderMismatchError, GalleryError
-from gair_search.gallery.base import Gallery, GalleryOptions
+from gair_search.gallery.base import Gallery, GalleryConfig
 from gair_search.gallery.filters import parse_where
 
 OTHER = EmbedderId("ViT-X", "arch", "bbbb", "pppp", 3)
@@ -135,6 +135,6 @@ def test_threads_may_search_together(filled: Gallery) -> None:
 
 @pytest.mark.parametrize("quantization", ["scalar", "binary"])
 def test_options_at_creation(gallery: Gallery, quantization: str) -> None:
-    gallery.create(EMBEDDER, GalleryOptions(hnsw_m=8, hnsw_ef_construct=64, quantization=quantization))
+    gallery.create(EMBEDDER, GalleryConfig(hnsw_m=8, hnsw_ef_construct=64, quantization=quantization))
     gallery.upsert([point(0, [1, 0, 0])])
     assert gallery.search(np.array([1, 0, 0], np.float32), 1)[0].path == "/photos/0.jpg"

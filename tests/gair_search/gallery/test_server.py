@@ -11,7 +11,7 @@ from support.rest_server import RestServer, rest_server
 
 from gair_search.errors import GalleryError
 from gair_search.gallery import server as server_module
-from gair_search.gallery.base import INDEXED_FIELDS, GalleryOptions
+from gair_search.gallery.base import INDEXED_FIELDS, GalleryConfig
 from gair_search.gallery.server import ServerGallery
 
 KEY = "a-very-secret-key"
@@ -114,14 +114,14 @@ def test_grpc_failures_are_retried_and_told(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_creating_what_another_made_meanwhile_goes_on(rest: RestServer) -> None:
     slow = ServerGallery.connect(rest.url, "photos", KEY)
-    ServerGallery.connect(rest.url, "photos", KEY).create(EMBEDDER, GalleryOptions())
-    slow.create(EMBEDDER, GalleryOptions())
+    ServerGallery.connect(rest.url, "photos", KEY).create(EMBEDDER, GalleryConfig())
+    slow.create(EMBEDDER, GalleryConfig())
     assert slow.embedder == EMBEDDER
 
 
 def test_payload_indices_that_an_interruption_left_out_are_made_by_the_next_run(rest: RestServer) -> None:
     gallery = ServerGallery.connect(rest.url, "photos", KEY)
-    gallery.create(EMBEDDER, GalleryOptions())
+    gallery.create(EMBEDDER, GalleryConfig())
     assert rest.indexed == []
     gallery.ensure(EMBEDDER)
     assert sorted(rest.indexed) == sorted(INDEXED_FIELDS)
@@ -138,7 +138,7 @@ def test_a_collection_of_somebody_elses_is_left_alone(rest: RestServer) -> None:
 def test_layout_options_reach_the_server(rest: RestServer) -> None:
     """The request as it goes over the wire."""
     gallery = ServerGallery.connect(rest.url, "photos", KEY)
-    gallery.create(EMBEDDER, GalleryOptions(4, 2, 32, 200, "scalar", True))
+    gallery.create(EMBEDDER, GalleryConfig(4, 2, 32, 200, "scalar", True))
     asked = rest.created
     assert (asked["shard_number"], asked["replication_factor"]) == (4, 2)
     assert (asked["hnsw_config"]["m"], asked["hnsw_config"]["ef_construct"]) == (32, 200)

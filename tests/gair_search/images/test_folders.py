@@ -5,9 +5,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from support.photos import make_photos
 
-from gair_search.errors import GairError
-from gair_search.images.folders import scan
+from gair_search.errors import ConceptError, GairError
+from gair_search.images.folders import class_folders, find_photos, scan
 
 
 def reasons(folder: Path) -> dict[str, str]:
@@ -80,3 +81,56 @@ def test_unreadable_folders_are_reported() -> None:
             [sys.executable, "-P", "-c", code, temporary], capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == "1 folder can't be read: Permission denied"
+
+
+def test_photos_of_folders_and_names(tmp_path: Path) -> None:
+    inside = make_photos(tmp_path / "dress", 3)
+    (tmp_path / "dress" / "notes.txt").touch()
+    (tmp_path / "dress" / "X.PNG").touch()
+    odd = tmp_path / "odd.name"
+    odd.touch()
+    (tmp_path / "dress" / "._000.jpg").touch()
+    make_photos(tmp_path / "dress" / "below", 1)
+    (tmp_path / "dress" / "dangling.jpg").symlink_to(tmp_path / "nothing")
+    files, skipped = find_photos([odd, tmp_path / "dress"])
+    assert files == [odd, *inside, tmp_path / "dress" / "X.PNG"]
+    assert [(Path(s.path).name, s.reason) for s in skipped] == [
+        ("dangling.jpg", "can't be read: No such file or directory")
+    ]
+    assert find_photos([tmp_path / "dress" / "._000.jpg"])[0] == [tmp_path / "dress" / "._000.jpg"]
+    with pytest.raises(ConceptError, match="gone is not there"):
+        find_photos([tmp_path / "gone"])
+
+
+def test_class_folders(tmp_path: Path) -> None:
+    make_photos(tmp_path / "b", 2)
+    make_photos(tmp_path / "a", 1)
+    make_photos(tmp_path / "a" / "deep", 1, first=5)
+    make_photos(tmp_path / "._a", 1)
+    (tmp_path / "b" / "._000.jpg").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "loose.png").touch()
+    (tmp_path / ".hidden.png").touch()
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+
+    def names(deep: bool) -> dict[str, list[str]]:
+        return {
+            name: [os.path.relpath(file.path, tmp_path) for file in files]
+            for name, files in class_folders(tmp_path, deep)[0].items()
+        }
+
+    assert list(names(False).items()) == [
+        ("a", ["a/000.jpg"]),
+        ("b", ["b/000.jpg", "b/001.jpg"]),
+        ("empty", []),
+    ]
+    assert names(True)["a"] == ["a/000.jpg", "a/deep/005.jpg"]
+    loose = (str(tmp_path / "loose.png"), "it is in no folder of a class")
+    assert class_folders(tmp_path)[1] == [loose]
+    assert class_folders(tmp_path, deep=True)[1] == [
+        (str(tmp_path / "a" / "up"), "link to a folder above it (a loop)"),
+        loose,
+    ]
+    with pytest.raises(GairError, match=r"notes\.txt is no folder"):
+        class_folders(tmp_path / "notes.txt")

@@ -8,9 +8,9 @@ from support.killer import Unstartable, load_or_die
 from support.photos import encoded, make_photos, picture
 
 from gair_search.errors import GairError
-from gair_search.images.decoding import Preprocessing
 from gair_search.images.fingerprint import content_hash, point_id
 from gair_search.images.folders import ScannedFile, Skipped, scan
+from gair_search.images.preprocessing import Preprocessing
 from gair_search.images.workers import Loaded, load_file, load_files
 
 PREPROCESSING = Preprocessing((32, 32), (0.5,) * 3, (0.5,) * 3)

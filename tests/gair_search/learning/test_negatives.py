@@ -11,7 +11,7 @@ from support.points import EMBEDDER, point
 
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, GalleryError
-from gair_search.gallery.embedded import EdgeGallery
+from gair_search.gallery.embedded import EmbeddedGallery
 from gair_search.learning.negatives import (
     MIN_NEGATIVES,
     find_negatives,
@@ -45,7 +45,7 @@ def test_what_is_as_like_as_the_concept_is_to_itself_is_left_out():
 
 def test_a_gallery_gives_what_is_near_the_parent_and_not_the_concept(tmp_path: Path):
     angles = {"own": 75, "alike": 15, "near": 50, "nearer": 62, "far": 120}
-    gallery = EdgeGallery(tmp_path / "gallery")
+    gallery = EmbeddedGallery(tmp_path / "gallery")
     gallery.ensure(EMBEDDER)
     gallery.upsert(
         [
@@ -85,7 +85,7 @@ def test_too_few_are_refused():
 def test_negatives_come_from_where_the_user_says_else_from_the_gallery(encoder: Encoder, tmp_path: Path):
     files = make_photos(tmp_path / "others", MIN_NEGATIVES)
     features = encoder.encode_files(files)
-    gallery = EdgeGallery(tmp_path / "gallery")
+    gallery = EmbeddedGallery(tmp_path / "gallery")
     plain, concept = features[0], np.stack([-features.mean(0)] * 2) / np.linalg.norm(features.mean(0))
 
     def found(source: str | Path | None, without: list[Path]) -> NDArray[np.float32]:

@@ -134,12 +134,12 @@ def test_the_word_that_tells_classes_apart_gets_the_weight(
 ) -> None:
     """The pictures differ by colour alone, the prompts by the colour's word alone."""
     prompts = stori.class_prompts([[f"a photo of a {color} dress"] for color in COLORS], tower)
-    seen: list[tuple[int, int, float]] = []
+    seen: list[tuple[int, int, str]] = []
     log_weights, losses = stori.learn(
-        prompts, *pictures, tower, on_epoch=lambda done, of, loss: seen.append((done, of, loss))
+        prompts, *pictures, tower, on_epoch=lambda done, total, note: seen.append((done, total, note))
     )
     assert losses[-1] < losses[0]
-    assert seen == [(i, 100, loss) for i, loss in enumerate(losses, start=1)]
+    assert seen == [(i, 100, f"loss {loss:.4f}") for i, loss in enumerate(losses, start=1)]
     learned = stori.read_out(log_weights, prompts, tower, COLORS)
     for color, (prompt,) in zip(COLORS, learned.prompts, strict=True):
         weights = dict(zip(prompt.tokens, prompt.weights, strict=True))
