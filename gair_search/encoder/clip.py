@@ -3,11 +3,10 @@
 The two towers load apart and when first used, so that text-only work never reads the image tower.
 """
 
-import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gair_search.encoder import untrusted
 from gair_search.encoder.folding import folded
 from gair_search.encoder.models import EmbedderId, ModelSpec, verify_weights
 from gair_search.encoder.reweighting import (
@@ -407,13 +407,15 @@ def _load_full(spec: ModelSpec) -> Any:
     import open_clip
 
     verify_weights(spec)
+    _check_named(spec)
     local = spec.architecture.startswith("local-dir:")
     try:
-        with _offline():
+        with untrusted.nothing_run():
             return open_clip.create_model(
                 spec.architecture,
                 pretrained=None if local else str(spec.weights),
                 force_quick_gelu=spec.quick_gelu,
+                weights_only=True,
             )
     except Exception as error:  # torch, safetensors and open_clip each raise their own on a misfit
         raise _misfit(spec, error) from error
@@ -423,6 +425,7 @@ def _load_text(spec: ModelSpec, start_fraction: float) -> TextTower | _PlainText
     """The text tower alone where it is open_clip's own causal transformer, else with its whole model."""
     import open_clip
 
+    _check_named(spec)
     tokenizer = _tokenizer(spec)
     text = spec.config["text_cfg"]
     ours = (
@@ -448,27 +451,28 @@ def _load_text(spec: ModelSpec, start_fraction: float) -> TextTower | _PlainText
     return TextTower(tower, tokenizer, start_fraction, scale)
 
 
+def _check_named(spec: ModelSpec) -> None:
+    """Raise ModelError unless what the config names on the hub is on this machine, and has no code of its own."""
+    text = spec.config["text_cfg"]
+    if tower := text.get("hf_model_name"):
+        untrusted.check_named(tower, spec.name)
+    tokenizer = text.get("hf_tokenizer_name")
+    if tokenizer and spec.folder is None:  # a folder holds its own, whatever the name
+        untrusted.check_named(tokenizer, spec.name)
+
+
 def _tokenizer(spec: ModelSpec) -> Any:
     """open_clip's tokenizer for the model; those of Hugging Face must be in its cache."""
     import open_clip
 
+    named = spec.config["text_cfg"].get("hf_tokenizer_name")
+    # open_clip's own tokenizer takes no such words
+    safely = {"trust_remote_code": False, "local_files_only": True} if named else {}
     try:
-        with _offline():
-            return open_clip.get_tokenizer(spec.architecture)
+        with untrusted.nothing_run():
+            return open_clip.get_tokenizer(spec.architecture, **safely)
     except Exception as error:
         raise ModelError(f"the tokenizer of {spec.name} can't be loaded: {error}") from error
-
-
-@contextlib.contextmanager
-def _offline() -> Iterator[None]:
-    """Keep open_clip and transformers from fetching what a model lacks: only `gair models pull` downloads."""
-    from huggingface_hub import constants
-
-    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
 
 
 def _text_state(spec: ModelSpec) -> dict[str, Tensor]:
@@ -481,7 +485,8 @@ def _text_state(spec: ModelSpec) -> dict[str, Tensor]:
     else:
         from open_clip.factory import load_state_dict
 
-        state = load_state_dict(str(spec.weights), weights_only=True)
+        with untrusted.nothing_run():
+            state = load_state_dict(str(spec.weights), weights_only=True)
     state = {key.removeprefix("module.").removeprefix("text."): value for key, value in state.items()}
     return {k: v for k, v in state.items() if not k.startswith(("visual.", "logit_bias"))}
 

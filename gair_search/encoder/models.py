@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
 
-from gair_search.encoder import checksums
+from gair_search.encoder import checksums, untrusted
 from gair_search.errors import ModelError
 from gair_search.images.preprocessing import Preprocessing
 
@@ -189,7 +189,8 @@ def resolve(name: str) -> ModelSpec:
             checkpoint; `local-dir:FOLDER` or `hf-hub:ORG/REPO` in open_clip's hub format.
 
     Raises:
-        ModelError: unknown, or not on this machine (the text says how to get it).
+        ModelError: unknown, or not on this machine (the text says how to get it); a folder that would have its
+            own code run.
     """
     if name == BUNDLED:
         return _from_folder(name, Path(__file__).parent.parent / "pretrained" / BUNDLED)
@@ -197,7 +198,7 @@ def resolve(name: str) -> ModelSpec:
         folder = Path(name.removeprefix("local-dir:")).expanduser().absolute()
         return _from_folder(f"local-dir:{folder}", folder)
     if name.startswith("hf-hub:"):
-        return _from_folder(name, _cached_folder(name))
+        return _from_folder(name, cached_folder(name))
     if ":" in name:
         return _from_checkpoint(*name.split(":", 1))
     return _from_tag(name)
@@ -206,22 +207,26 @@ def resolve(name: str) -> ModelSpec:
 def pull(name: str) -> Path:
     """Download a model's weights into the Hugging Face cache, where open_clip and others find them too.
 
+    With them come the tokenizer and the config of the text tower that the model takes from elsewhere on the hub.
+
     Raises:
         ModelError: unknown name, no network (known within 10 s), refused or broken download.
     """
     import open_clip
 
-    if name == BUNDLED or name.startswith("local-dir:") or (":" in name and not name.startswith("hf-hub:")):
-        return resolve(name).weights
     try:
-        if name.startswith("hf-hub:"):
-            _preflight(_hub_endpoint(), name)
-            return _pull_repository(name.removeprefix("hf-hub:"))
+        if ":" in name or name == BUNDLED:
+            if name.startswith("hf-hub:"):
+                _preflight(_hub_endpoint(), name)
+                _pull_repository(name.removeprefix("hf-hub:"))
+            spec = resolve(name)
+            _pull_named(spec.architecture, spec.config, name)
+            return spec.weights
         architecture, tag = _split_tag(name)
         facts = _tag_facts(architecture, tag)
         _preflight(_hub_endpoint() if facts.get("hf_hub") else facts["url"], name)
         weights = Path(open_clip.pretrained.download_pretrained(facts))
-        open_clip.get_tokenizer(architecture)  # some have one of their own, which is fetched here and now
+        _pull_named(architecture, _config(architecture), name)
         return weights
     except ModelError:
         raise
@@ -260,6 +265,8 @@ def _digest(data: bytes, digits: int) -> str:
 
 def _from_folder(name: str, folder: Path) -> ModelSpec:
     """A folder in open_clip's hub format: `open_clip_config.json` and a weights file beside it."""
+    if (folder / "open_clip_config.json").is_file():
+        untrusted.check_folder(folder)
     try:
         content = json.loads((folder / "open_clip_config.json").read_text("utf-8"))
         config = content["model_cfg"]
@@ -374,8 +381,8 @@ def _cached_weights(name: str) -> Path | None:
     return None
 
 
-def _cached_folder(name: str) -> Path:
-    """The snapshot folder of an `hf-hub:` model in the cache."""
+def cached_folder(name: str) -> Path:
+    """The snapshot folder of an `hf-hub:` model in the cache. Raises ModelError where there is none."""
     from huggingface_hub import try_to_load_from_cache
 
     try:
@@ -387,8 +394,27 @@ def _cached_folder(name: str) -> Path:
     return Path(found).parent
 
 
-def _pull_repository(repo: str) -> Path:
-    """Fetch a repository in open_clip's hub format: config, tokenizer, one weights file (returned), generator."""
+def _pull_named(architecture: str, config: Mapping[str, Any], name: str) -> None:
+    """Fetch what a model's config names elsewhere on the hub: a tokenizer, a text tower's config. No code."""
+    import open_clip
+    from huggingface_hub import hf_hub_download
+
+    text = config["text_cfg"]
+    tower = text.get("hf_model_name")
+    # a folder holds a tokenizer of its own
+    tokenizer = text.get("hf_tokenizer_name") and not architecture.startswith("local-dir:")
+    if not (tokenizer or tower):
+        return
+    _preflight(_hub_endpoint(), name)
+    if tower and not Path(tower).is_dir():
+        hf_hub_download(tower, "config.json")
+    if tokenizer:
+        with untrusted.nothing_run(offline=False):
+            open_clip.get_tokenizer(architecture, trust_remote_code=False)
+
+
+def _pull_repository(repo: str) -> None:
+    """Fetch a repository in open_clip's hub format: config, tokenizer, one weights file, generator."""
     from huggingface_hub import HfApi, snapshot_download
 
     files = HfApi().list_repo_files(repo)
@@ -396,8 +422,7 @@ def _pull_repository(repo: str) -> Path:
     if weights is None:
         raise ModelError(f"hf-hub:{repo} has no weights; expected one of {', '.join(_WEIGHT_FILES)}")
     wanted = ["*.json", "*.txt", "*.model", weights, "generator/*", checksums.CHECKSUMS]
-    folder = snapshot_download(repo, allow_patterns=wanted)
-    return Path(folder) / weights
+    snapshot_download(repo, allow_patterns=wanted)
 
 
 def _hub_endpoint() -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gair_search import paths
-from gair_search.encoder import checksums, models
+from gair_search.encoder import checksums, models, untrusted
 from gair_search.encoder.models import ModelSpec
 from gair_search.errors import ModelError
 
@@ -223,13 +223,14 @@ def generator_parts(spec: ModelSpec) -> Path:
     """The folder of a model's generator, its weights checked: `model_index.json`, `scheduler/`, `unet/`, `vae/`.
 
     Raises:
-        ModelError: the model has none, or its weights are damaged.
+        ModelError: the model has none, its weights are damaged, or it would have its own code run.
     """
     parts = spec.folder / GENERATOR if spec.folder else None
     if spec.folder is None or parts is None or not parts.is_dir():
         where = f"no {GENERATOR}/ in {spec.folder}" if spec.folder else "its weights are a single file"
         advice = f"; a model that comes with one: {models.BUNDLED}" if spec.name != models.BUNDLED else ""
         raise ModelError(f"{spec.name} has no generator ({where}){advice}")
+    untrusted.check_generator(parts)
     checksums.verify(spec.folder, [spec.weights, *parts.rglob("*.safetensors")])
     return parts
 

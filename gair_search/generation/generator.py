@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gair_search.encoder import checksums
+from gair_search.encoder import checksums, untrusted
 from gair_search.encoder.clip import Encoder, TextTower
 from gair_search.errors import GeneratorError
 from gair_search.generation.export import check_parts, generator_parts
@@ -94,7 +94,8 @@ class Generator:
 
         Raises:
             GeneratorError: it is not on this machine, is of another format, or has another text encoder.
-            ModelError: as `pipeline.check_parts`; the text tower takes plain prompts only.
+            ModelError: as `pipeline.check_parts` and `untrusted.check_generator`; the text tower takes plain
+                prompts only.
         """
         tower = encoder.text_tower
         if source is None:
@@ -102,6 +103,7 @@ class Generator:
             check_parts(folder, tower)
         else:
             folder = _found(source)
+            untrusted.check_generator(folder)
             _check_folder(folder, tower, encoder.spec.name)
         unet, vae, scheduler = _loaded(folder, encoder.dtype)
         if unet.config.in_channels != vae.config.latent_channels:
@@ -407,11 +409,7 @@ def _table(folder: Path) -> Tensor:
                     if key.endswith(name):
                         table: Tensor = opened.get_tensor(key)
                         return table
-        for file in sorted(folder.glob("*.bin")):
-            state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-            if found := [value for key, value in state.items() if key.endswith(name)]:
-                return found[0]  # type: ignore[no-any-return]
-    except Exception as error:  # safetensors, pickle and torch each raise their own
+    except Exception as error:  # safetensors and torch each raise their own
         raise GeneratorError(f"the text encoder in {folder} can't be read: {error}") from error
     raise GeneratorError(f"{folder} holds no token table; expected a text encoder in transformers' format")
 
@@ -421,7 +419,7 @@ def _loaded(folder: Path, dtype: torch.dtype) -> tuple[Any, Any, dict[str, Any]]
     import diffusers
 
     try:
-        with _quiet():
+        with _quiet(), untrusted.nothing_run():
             unet, vae = (
                 kind.from_pretrained(folder / part, torch_dtype=dtype, **_variant(folder / part))
                 for kind, part in ((diffusers.UNet2DConditionModel, "unet"), (diffusers.AutoencoderKL, "vae"))
@@ -436,8 +434,15 @@ def _loaded(folder: Path, dtype: torch.dtype) -> tuple[Any, Any, dict[str, Any]]
 def _variant(folder: Path) -> dict[str, Any]:
     """How diffusers' `from_pretrained` finds the weights: many repositories hold those in half precision alone."""
     names = [path.name for path in folder.iterdir()]
+    names = [name for name in names if ".safetensors" in name]  # pickles are not read
     plain = any(name.startswith("diffusion_pytorch_model.") and ".fp16." not in name for name in names)
-    return {"variant": None if plain else "fp16", "local_files_only": True, "low_cpu_mem_usage": False}
+    variant = None if plain else "fp16"
+    return {
+        "variant": variant,
+        "local_files_only": True,
+        "low_cpu_mem_usage": False,
+        "use_safetensors": True,
+    }
 
 
 def _identity(folder: Path) -> str:
