@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from gair_search.encoder import models
+from gair_search.encoder import models, trust
 from gair_search.encoder.models import EmbedderId, ModelSpec
 from gair_search.errors import ConceptError, GairError, ModelError
 from gair_search.gallery import (
@@ -89,7 +89,8 @@ class Engine:
 
         Args:
             model: see `models.resolve`. By default `GAIR_MODEL`, else the model that the gallery was made
-                with, else the best one on this machine.
+                with, else the best one on this machine. A gallery may name any model: one with files of its
+                own is only taken where it was named here or by `GAIR_MODEL` before, see `trust.require_chosen`.
             gallery: the collection's name; `photos` unless given.
             db: folder of an embedded gallery. url, api_key: of a Qdrant server.
             device: `cpu`, `cuda`, `mps`; None takes the best there is.
@@ -99,12 +100,17 @@ class Engine:
                 unless given. Read when the first image is drawn.
 
         Raises:
-            ModelError, GalleryError: what is missing, and how to get it.
+            ModelError: the model is missing, and how to get it; it would have its own code run; the gallery names
+                one that was never chosen.
+            GalleryError: what is missing, and how to get it.
         """
         opened = open_gallery(gallery, Path(db) if db else None, url, api_key)
         try:
-            name = model or os.environ.get("GAIR_MODEL") or _model_of(opened) or models.default_model()
-            return cls(models.resolve(name), opened, TokenStore(), device, start_fraction, generator)
+            chosen = model or os.environ.get("GAIR_MODEL")
+            spec = models.resolve(chosen or _model_of(opened) or models.default_model())
+            if chosen:
+                trust.remember(spec)
+            return cls(spec, opened, TokenStore(), device, start_fraction, generator)
         except BaseException:
             opened.close()
             raise
@@ -572,10 +578,11 @@ def _conditions(k: int, where: str | None) -> Where:
 
 
 def _model_of(gallery: Gallery) -> str | None:
-    """The model that the gallery was made with, where it is on this machine."""
+    """The model that the gallery was made with, where it is on this machine. Raises ModelError unless chosen."""
     stored: EmbedderId | None = gallery.embedder
     if stored is None:
         return None
+    trust.require_chosen(stored.name, f"the gallery at {gallery.name}")
     try:
         models.resolve(stored.name)
     except ModelError:

@@ -172,6 +172,9 @@ def import_concept(
     import warnings
 
     warnings.filterwarnings("ignore")  # other libraries' advice to their programmers
+    import os
+
+    from gair_search.encoder import trust
     from gair_search.encoder.models import default_model, resolve
     from gair_search.tokens.formats import read_token
     from gair_search.tokens.store import TokenStore
@@ -181,6 +184,8 @@ def import_concept(
     if not force:
         store.require_free(token.name)  # before a model is loaded for nothing
     spec = resolve(model or default_model())
+    if model or os.environ.get("GAIR_MODEL"):
+        trust.remember(spec)
     from gair_search.encoder.clip import Encoder
     from gair_search.tokens.binding import ASSUMED, adopt
 
@@ -253,10 +258,12 @@ def _text_tower(token: "CustomToken") -> "tuple[TextTower | None, str]":
     import warnings
 
     warnings.filterwarnings("ignore")
+    from gair_search.encoder import trust
     from gair_search.encoder.models import default_model, resolve
     from gair_search.errors import GairError
 
     try:
+        trust.require_chosen(token.model, f"the file of <{token.name}>")
         spec = resolve(token.model or default_model())
         from gair_search.encoder.clip import Encoder
 

@@ -43,9 +43,13 @@ def pull(
     as_json: common.Json = False,
 ) -> None:
     """Download a model's weights."""
+    from gair_search.encoder import trust
     from gair_search.encoder.models import pull as pull_model
+    from gair_search.encoder.models import resolve
 
     weights = pull_model(name)
+    if name.startswith("hf-hub:"):
+        trust.remember(resolve(name))
     if as_json:
         common.print_json({"model": name, "weights": str(weights)})
     else:

@@ -149,7 +149,7 @@ def test_a_page_of_a_token_that_says_little(gair: Gair, tmp_path: Path, encoder:
     assert gair("concepts", "show", "x", "--html", page)[0] == 0
     html = page.read_text()
     assert "Not measured" in html
-    assert "no such weights file" in html
+    assert "which you have not used before" in html
     assert '<section id="affinity"' not in html
     assert '<section id="losses"' not in html
     # a foreign token is compared with the attributes that its parent suggests
@@ -171,7 +171,7 @@ def test_show_without_the_model_and_with_hostile_text(gair: Gair) -> None:
     TokenStore().save(CustomToken("x", np.ones((1, 8), np.float32), "abc", "ViT-B-32:/none.pt", facts=facts))
     code, out, _ = gair("concepts", "show", "x")
     assert code == 0
-    assert "not known here; ViT-B-32:/none.pt: no such weights file" in out
+    assert "not known here; the file of <x> names the model ViT-B-32:/none.pt, which you have not used" in out
     assert "\x1b" not in out
     TokenStore().save(CustomToken("x", np.ones((1, 8), np.float32), "abc", "gair-mini"))
     answer = json.loads(gair("concepts", "show", "x", "--json")[1])
