@@ -19,6 +19,7 @@ from gair_search.cli.commands import (
     status,
     visualize,
 )
+from gair_search.cli.output import StoppedError
 from gair_search.errors import GairError
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -69,12 +70,11 @@ def main() -> None:
     except GairError as error:
         _report(type(error).__name__, str(error), as_json)
         code = EXIT_ERROR
+    except StoppedError as outcome:
+        _report("Interrupted", f"stopped; {outcome}", as_json)
+        code = EXIT_INTERRUPTED
     except (typer.Abort, KeyboardInterrupt):
-        _report(
-            "Interrupted",
-            "stopped; what was stored is kept, and the same command goes on from there",
-            as_json,
-        )
+        _report("Interrupted", "stopped", as_json)
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, as in `gair query ... | head`

@@ -5,37 +5,50 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gair_search.cli import common
+from gair_search.cli import options, output
+from gair_search.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from gair_search.indexer.index import IndexReport
 
 
+@output.if_interrupted("what was stored is kept, and the same command goes on from there")
 def index(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders, or single images.")],
-    prune: Annotated[bool, typer.Option("--prune", help="Drop images whose files are gone.")] = False,
-    model: common.Model = None,
-    gallery: common.GalleryName = None,
-    db: common.Db = None,
-    url: common.Url = None,
-    device: common.Device = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=0, max=256, help="Decoding processes. [default: by cores]")
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER", help="Folders of images, or single images.")
+    ],
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Drop images from the gallery whose files are gone.")
+    ] = False,
+    model: options.Model = None,
+    gallery: options.GalleryName = None,
+    db: options.Db = None,
+    url: options.Url = None,
+    device: options.Device = None,
+    workers: options.Workers = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, metavar="N", help="Number of images embedded at once.")
+    ] = 32,
+    shards: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Number of shards of a new gallery on a server.")
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images embedded at once.")] = 32,
-    shards: Annotated[int | None, typer.Option(min=1, help="New gallery: shards (server).")] = None,
-    replication: Annotated[int | None, typer.Option(min=1, help="New gallery: replicas (server).")] = None,
-    hnsw_m: Annotated[int | None, typer.Option(min=0, help="New gallery: degree of the HNSW graph.")] = None,
+    replication: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Number of replicas of a new gallery on a server.")
+    ] = None,
+    hnsw_m: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Degree of a new gallery's HNSW graph.")
+    ] = None,
     hnsw_ef_construct: Annotated[
-        int | None, typer.Option(min=4, help="New gallery: effort of building it.")
+        int | None, typer.Option(min=4, metavar="N", help="Effort of building a new gallery's HNSW graph.")
     ] = None,
     quantization: Annotated[
-        Literal["scalar", "binary"] | None, typer.Option(help="New gallery: compressed first pass.")
+        Literal["scalar", "binary"] | None,
+        typer.Option(help="Search a new gallery's compressed vectors first, and how they are compressed."),
     ] = None,
     on_disk: Annotated[
-        bool | None, typer.Option("--on-disk", help="New gallery: vectors on disk (server).")
+        bool | None, typer.Option("--on-disk", help="Keep a new gallery's vectors on the server's disk.")
     ] = None,
-    as_json: common.Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Bring a gallery up to date with folders of images.
 
@@ -45,31 +58,23 @@ def index(
     from gair_search.gallery import GalleryConfig
 
     config = GalleryConfig(shards, replication, hnsw_m, hnsw_ef_construct, quantization, on_disk)
-    with common.open_engine(model, gallery, db, url, device) as engine:
-        with common.progress(as_json) as progress:
-            task = progress.add_task("indexing", total=None, note="")
-
-            def advance(done: int, total: int, note: str = "") -> None:
-                speed = progress.tasks[0].speed
-                progress.update(
-                    task, completed=done, total=total, note=f"{speed:.1f} images/s" if speed else ""
-                )
-
+    with options.open_engine(model, gallery, db, url, device) as engine:
+        with progress_bar("indexing", quiet=as_json, unit="images") as on_progress:
             report = engine.index(
                 *folders,
                 prune=prune,
                 config=config,
                 batch_size=batch_size,
                 workers=workers,
-                on_progress=advance,
+                on_progress=on_progress,
             )
         name, device = engine.gallery.name, engine.device
     if as_json:
-        common.print_json({"gallery": name, "model": engine.model, "device": device, **report.to_json()})
+        output.print_json({"gallery": name, "model": engine.model, "device": device, **report.to_json()})
     else:
         _print_report(report, name, device)
     if report.skipped:
-        raise typer.Exit(common.EXIT_SKIPPED)
+        raise typer.Exit(output.EXIT_SKIPPED)
 
 
 def _print_report(report: "IndexReport", gallery: str, device: str | None) -> None:
@@ -85,7 +90,7 @@ def _print_report(report: "IndexReport", gallery: str, device: str | None) -> No
     done = ", ".join(f"{n} {what}" for what, n in counts.items() if n) or "nothing to do"
     where = f" on {device}" if device else ""
     typer.echo(f"{report.found} images found: {done} ({report.seconds:.1f} s{where})")
-    common.print_skipped(report.skipped)
+    output.print_skipped(report.skipped)
     if report.gone:
         typer.echo(f"{report.gone} images in the gallery have no file any more; --prune drops them")
     typer.echo(f"the gallery at {gallery} holds {report.total} images")

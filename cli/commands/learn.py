@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gair_search.cli import common
+from gair_search.cli import options, output
+from gair_search.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from gair_search.learning.joint import Losses
@@ -28,17 +29,16 @@ class Preset(StrEnum):
     paper = "paper"
 
 
+@output.if_interrupted("nothing was learned yet, and nothing is kept")
 def learn(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="What to call the concept, as my-dress.")
     ] = None,
     photos: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PHOTO...", help="3 to 5 photos of it, or a folder of them."),
+        typer.Argument(metavar="PHOTO...", help="3 to 5 photos of the concept, or a folder of them."),
     ] = None,
-    parent: Annotated[
-        str | None, typer.Option("--parent", metavar="WORD", help="What it is a kind of, as dress.")
-    ] = None,
+    parent: options.Parent = None,
     multi: Annotated[
         Path | None,
         typer.Option(
@@ -52,7 +52,7 @@ def learn(
         typer.Option(
             "--attributes",
             metavar="A,B,...",
-            help="Adjectives that suit the parent. [default: those nearest to it, of 680]",
+            help="Adjectives that suit the parent. [default: those of 680 that are nearest to it]",
         ),
     ] = None,
     negatives: Annotated[
@@ -60,36 +60,48 @@ def learn(
         typer.Option(
             "--negatives",
             metavar="gallery|generated|FOLDER",
-            help="Photos of the parent that are not the concept. [default: the gallery's, else generated]",
+            help="Where photos of the parent that are not the concept come from. "
+            "[default: the gallery, else generated]",
         ),
     ] = None,
     method: Annotated[
         Method | None,
-        typer.Option("--method", help="[default: joint where the model has a generator, else prompt-tuning]"),
+        typer.Option(
+            "--method",
+            help="Which losses count. [default: joint where the model has a generator, else prompt-tuning]",
+        ),
     ] = None,
     preset: Annotated[
         Preset,
-        typer.Option("--preset", help="The model's own settings, or the paper's for Stable Diffusion."),
+        typer.Option(
+            "--preset", help="Whose settings to take: the model's own, or the paper's for Stable Diffusion."
+        ),
     ] = Preset.model,
     vectors: Annotated[
-        int | None, typer.Option("--vectors", min=1, max=60, help="How many to learn.")
+        int | None, typer.Option("--vectors", min=1, max=60, help="Number of vectors to learn.")
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="How many steps to take.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Number of steps to take.")] = None,
     rank: Annotated[
-        int | None, typer.Option("--rank", min=1, help="Dimensions of the attribute subspace. [default: all]")
+        int | None,
+        typer.Option("--rank", min=1, help="Number of dimensions of the attribute subspace. [default: all]"),
     ] = None,
     projection: Annotated[
-        bool, typer.Option("--projection/--no-projection", help="Hold the vectors in the attribute subspace.")
+        bool,
+        typer.Option(
+            "--projection/--no-projection", help="Hold the vectors in the attribute subspace, or do not."
+        ),
     ] = True,
-    generator: common.Generator = None,
-    seed: Annotated[int, typer.Option("--seed", help="The same gives the same token.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace a concept of the same name.")] = False,
-    model: common.Model = None,
-    gallery: common.GalleryName = None,
-    db: common.Db = None,
-    url: common.Url = None,
-    device: common.Device = None,
-    as_json: common.Json = False,
+    generator: options.Generator = None,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of the learning: the same gives the same token.")
+    ] = 0,
+    force: options.Force = False,
+    model: options.Model = None,
+    gallery: options.GalleryName = None,
+    db: options.Db = None,
+    url: options.Url = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
 ) -> None:
     """Learn a custom token from 3 to 5 photos of one thing.
 
@@ -116,18 +128,13 @@ def learn(
         "overwrite": force,
     }
     with (
-        common.open_engine(model, gallery, db, url, device, generator) as engine,
-        common.progress(as_json) as bar,
+        options.open_engine(model, gallery, db, url, device, generator) as engine,
+        progress_bar("learning", quiet=as_json, unit="steps") as on_progress,
     ):
-        task = bar.add_task("learning", total=None, note="")
         if multi is not None:
             total = how["changes"].get("steps") or _steps(engine, preset)
             together = engine.learn_together(
-                multi,
-                **how,
-                on_step=lambda step, loss: bar.update(
-                    task, completed=step, total=total, note=f"loss {loss:.4f}"
-                ),
+                multi, **how, on_step=lambda step, loss: on_progress(step, total, f"loss {loss:.4f}")
             )
         else:
             lesson = engine.learn(
@@ -136,9 +143,7 @@ def learn(
                 parent=parent or "",
                 attributes=attributes,
                 negatives=negatives,
-                on_look=lambda look: bar.update(
-                    task, completed=look.step, total=look.steps, note=_losses(look)
-                ),
+                on_look=lambda look: on_progress(look.step, look.steps, _losses(look)),
                 **how,
             )
     if multi is not None:
@@ -148,7 +153,7 @@ def learn(
         _report(lesson, engine.tokens.path(lesson.token.name), as_json)
         skipped = lesson.skipped
     if skipped:
-        raise typer.Exit(common.EXIT_SKIPPED)
+        raise typer.Exit(output.EXIT_SKIPPED)
 
 
 def _losses(look: "Losses") -> str:
@@ -169,9 +174,9 @@ def _report_together(learned: "Lessons", as_json: bool) -> None:
     names = [token.name for token in learned.tokens]
     if as_json:
         skipped = [skipped._asdict() for skipped in learned.skipped]
-        common.print_json({"concepts": names, "accuracy": learned.accuracy, "skipped": skipped})
+        output.print_json({"concepts": names, "accuracy": learned.accuracy, "skipped": skipped})
         return
-    common.print_skipped(learned.skipped)
+    output.print_skipped(learned.skipped)
     typer.echo(f"{len(names)} concepts are learned together: {', '.join(f'<{name}>' for name in names)}")
     typer.echo(f"told apart: {learned.accuracy:.3f} of held-out views (chance is {1 / len(names):.3f})")
     typer.echo(f"search with them: gair query 'a photo of a <{names[0]}>'")
@@ -190,13 +195,13 @@ def _report(lesson: "Lesson", file: Path, as_json: bool) -> None:
             "losses": [vars(look) for look in learned.losses],
             "skipped": [skipped._asdict() for skipped in lesson.skipped],
         }
-        common.print_json(facts)
+        output.print_json(facts)
         return
-    common.print_skipped(lesson.skipped)
+    output.print_skipped(lesson.skipped)
     stopped = " (stopped early)" if learned.stopped else ""
     typer.echo(
         f"<{token.name}> is learned by {token.facts['method']}: {len(token.vectors)} vectors, "
         f"the best of {learned.losses[-1].step} steps is {learned.step}{stopped}"
     )
-    common.print_quality(measured(token))
+    output.print_quality(measured(token))
     typer.echo(f"search with it: gair query 'a photo of a <{token.name}> {token.parent}'")

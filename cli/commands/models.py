@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gair_search.cli import common
+from gair_search.cli import options, output
 
 app = typer.Typer(
     help="List models, pull better ones, export their generators.",
@@ -17,8 +17,8 @@ app = typer.Typer(
 @app.callback()
 def models(
     context: typer.Context,
-    every: Annotated[bool, typer.Option("--all", help="All of open_clip's pretrained models.")] = False,
-    as_json: common.Json = False,
+    every: Annotated[bool, typer.Option("--all", help="List all of open_clip's pretrained models.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """List the models on this machine and those that can be pulled."""
     if context.invoked_subcommand:
@@ -27,7 +27,7 @@ def models(
 
     rows = list(listed(every))
     if as_json:
-        common.print_json({"models": [vars(row) for row in rows]})
+        output.print_json({"models": [vars(row) for row in rows]})
         return
     width = max(len(row.name) for row in rows)
     for row in rows:
@@ -39,8 +39,8 @@ def models(
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As `gair models` lists it.")],
-    as_json: common.Json = False,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `gair models` lists.")],
+    as_json: options.Json = False,
 ) -> None:
     """Download a model's weights."""
     from gair_search.encoder import trust
@@ -51,7 +51,7 @@ def pull(
     if name.startswith("hf-hub:"):
         trust.remember(resolve(name))
     if as_json:
-        common.print_json({"model": name, "weights": str(weights)})
+        output.print_json({"model": name, "weights": str(weights)})
     else:
         typer.echo(f"{name} is on this machine: {weights}")
 
@@ -59,8 +59,10 @@ def pull(
 @app.command()
 def export(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A model with a generator, as gair-mini.")],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; new, or empty.")],
-    as_json: common.Json = False,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where to write: a new folder, or an empty one.")
+    ],
+    as_json: options.Json = False,
 ) -> None:
     """Write a model's generator as a Stable Diffusion folder, for diffusers."""
     from gair_search.encoder.models import resolve
@@ -68,7 +70,7 @@ def export(
 
     written = export_pipeline(resolve(name), folder.expanduser().absolute())
     if as_json:
-        common.print_json({"model": name, "folder": str(written)})
+        output.print_json({"model": name, "folder": str(written)})
     else:
         typer.echo(f"the generator of {name} is at {written}")
         typer.echo(f"load it with: diffusers.StableDiffusionPipeline.from_pretrained({str(written)!r})")

@@ -4,29 +4,39 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gair_search.cli import common
+from gair_search.cli import options, output
+from gair_search.cli.progress import progress_bar
 from gair_search.errors import GairError
 
 if TYPE_CHECKING:
     from gair_search.gair.drawing import GairResult
 
+_DRAWING_OPTIONS = ("--candidates", "--concept-image", "--seeds", "--scheduler", "--steps", "--guidance")
+
 
 def query(
     prompt: Annotated[
         str,
-        typer.Argument(metavar="PROMPT", help="The query, quoted; @FILE or - read it from a file or stdin."),
+        typer.Argument(
+            metavar="PROMPT", help="The query, quoted; @FILE reads it from a file, - from standard input."
+        ),
     ],
-    k: common.K = 10,
+    k: options.K = 10,
     plus: Annotated[
         list[str] | None,
-        typer.Option("--plus", metavar="TEXT|IMAGE", help="Add a whole query; '2.0:a beach' for a factor."),
+        typer.Option(
+            "--plus",
+            metavar="TEXT|IMAGE",
+            help="Add a whole query, a text or an image; '2.0:a beach' gives it a factor. May be repeated.",
+        ),
     ] = None,
     minus: Annotated[
-        list[str] | None, typer.Option("--minus", metavar="TEXT|IMAGE", help="Subtract a whole query.")
+        list[str] | None,
+        typer.Option("--minus", metavar="TEXT|IMAGE", help="Subtract a whole query, as --plus adds one."),
     ] = None,
-    concept: common.Concept = None,
-    where: common.Where = None,
-    min_score: common.MinScore = None,
+    concept: options.Concept = None,
+    where: options.Where = None,
+    min_score: options.MinScore = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show how the prompt was read: tokens and their weights.")
     ] = False,
@@ -35,25 +45,26 @@ def query(
         typer.Option(
             "--gair",
             metavar="[=auto]",
-            help="Select the concept's mixing weight by what is drawn; with =auto search plainly where that can't be.",
+            help="Draw the prompt to select the concept's mixing weight; with =auto "
+            "search plainly where that can't be.",
         ),
     ] = None,
-    w: common.MixingWeight = None,
-    candidates: common.Candidates = None,
-    attributes: common.Attributes = None,
-    concept_images: common.ConceptImages = None,
-    seeds: common.Seeds = None,
-    scheduler: common.Scheduler = None,
-    steps: common.Steps = None,
-    guidance: common.Guidance = None,
-    generator: common.Generator = None,
-    html: common.Html = None,
-    model: common.Model = None,
-    gallery: common.GalleryName = None,
-    db: common.Db = None,
-    url: common.Url = None,
-    device: common.Device = None,
-    as_json: common.Json = False,
+    w: options.MixingWeight = None,
+    candidates: options.Candidates = None,
+    attributes: options.Attributes = None,
+    concept_images: options.ConceptImages = None,
+    seeds: options.Seeds = None,
+    scheduler: options.Scheduler = None,
+    steps: options.Steps = None,
+    guidance: options.Guidance = None,
+    generator: options.Generator = None,
+    html: options.Html = None,
+    model: options.Model = None,
+    gallery: options.GalleryName = None,
+    db: options.Db = None,
+    url: options.Url = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
 ) -> None:
     """Find the images that fit a prompt.
 
@@ -63,71 +74,65 @@ def query(
     """
     if gair not in (None, "yes", "auto"):
         raise typer.BadParameter(f"--gair={gair}: expected --gair or --gair=auto")
-    only = {
-        "--candidates": candidates,
-        "--concept-image": concept_images,
-        "--seeds": seeds,
-        "--scheduler": scheduler,
-        "--steps": steps,
-        "--guidance": guidance,
-    }
-    if gair is None and (idle := [name for name, value in only.items() if value not in (None, [])]):
-        raise typer.BadParameter(f"{idle[0]} says how images are drawn, and without --gair there are none")
-    text = common.read_prompt(prompt)
+    if gair is None:
+        drawing = (candidates, concept_images, seeds, scheduler, steps, guidance)
+        _refuse_drawing_options(dict(zip(_DRAWING_OPTIONS, drawing, strict=True)))
+    text = options.read_prompt(prompt)
     terms: dict[str, Any] = {"plus": plus or (), "minus": minus or (), "concept": concept}
-    seen: GairResult | None = None
-    failed: str | None = None
-    with common.open_engine(model, gallery, db, url, device, generator) as engine:
+    result: GairResult | None = None
+    note: str | None = None
+    by_hand: dict[str, Any] = {"w": w, "attributes": options.split_list(attributes)}
+    with options.open_engine(model, gallery, db, url, device, generator) as engine:
         engine.check()
         if gair:
             from gair_search.gallery import parse_where
 
-            parse_where(where)  # a slip there is told before anything is drawn
-            options = common.gair_options(
+            parse_where(where)  # a slip there is said before anything is drawn
+            config = options.gair_config(
                 w, candidates, seeds, scheduler, steps, guidance, attributes, concept_images
             )
             try:
-                with common.counting("drawing", transient=True) as progress:
-                    seen = engine.gair(text, options, **terms, on_progress=progress)
+                with progress_bar("drawing", keep=False) as on_progress:
+                    result = engine.gair(text, config, **terms, on_progress=on_progress)
             except GairError as error:
                 if gair != "auto":
                     raise
-                failed = f"searched without GAIR: {error}"
-        if seen:
-            compiled = seen.query
-        else:
-            by_hand: dict[str, Any] = {} if failed else {"w": w, "attributes": common.words(attributes)}
-            compiled = engine.compile(text, **terms, **by_hand)
+                note, by_hand = f"searched without GAIR: {error}", {}
+        compiled = result.query if result else engine.compile(text, **terms, **by_hand)
         hits = engine.search(compiled, k, where=where, min_score=min_score)
         name = engine.gallery.name
     if html:
-        from gair_search.cli.pages.page import write_page
+        from gair_search.cli.pages.hits import write_hits
 
-        write_page(html, hits, engine.model, name, query=compiled, seen=seen, note=failed)
+        write_hits(html, hits, engine.model, name, query=compiled, result=result, note=note)
     if as_json:
+        answer = {"prompt": text, "model": engine.model, "gallery": name}
+        found = {"hits": [hit.to_json() for hit in hits]}
         explanation = {"explanation": compiled.explanation()} if explain else {}
-        mixed: dict[str, Any] = {} if w is None else {"selected_weight": w}
-        if failed:
-            mixed = {"selected_weight": None, "warnings": [failed]}
-        elif seen:
-            mixed = seen.to_json()
-        common.print_json(
-            {
-                "prompt": text,
-                "model": engine.model,
-                "gallery": name,
-                "hits": [hit.to_json() for hit in hits],
-                **mixed,
-                **explanation,
-            }
-        )
+        output.print_json({**answer, **found, **_mixing(w, result, note), **explanation})
         return
-    if seen:
-        common.print_candidates(seen)
-    if failed:
-        common.note(failed)
+    if result:
+        output.print_candidates(result)
+    if note:
+        output.print_note(note)
     if explain:
-        common.print_explanation(compiled)
-    common.print_hits(hits)
+        output.print_explanation(compiled)
+    output.print_hits(hits)
     if html:
         typer.echo(f"page: {html}")
+
+
+def _refuse_drawing_options(typed: dict[str, object]) -> None:
+    """Raises typer.BadParameter where an option of drawing was typed, and nothing is drawn."""
+    idle = [name for name, value in typed.items() if value not in (None, [])]
+    if idle:
+        raise typer.BadParameter(f"{idle[0]} says how images are drawn, and without --gair there are none")
+
+
+def _mixing(w: float | None, result: "GairResult | None", note: str | None) -> dict[str, Any]:
+    """What --json says of the mixing weight: GAIR's, the one by hand, or why there is none."""
+    if result:
+        return result.to_json()
+    if note:
+        return {"selected_weight": None, "warnings": [note]}
+    return {} if w is None else {"selected_weight": w}

@@ -5,34 +5,34 @@ from typing import Annotated
 
 import typer
 
-from gair_search.cli import common
+from gair_search.cli import options, output
 
 
 def similar(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file, indexed or not.")],
-    k: common.K = 10,
-    where: common.Where = None,
-    min_score: common.MinScore = None,
-    html: common.Html = None,
-    model: common.Model = None,
-    gallery: common.GalleryName = None,
-    db: common.Db = None,
-    url: common.Url = None,
-    device: common.Device = None,
-    as_json: common.Json = False,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file, which need not be indexed.")],
+    k: options.K = 10,
+    where: options.Where = None,
+    min_score: options.MinScore = None,
+    html: options.Html = None,
+    model: options.Model = None,
+    gallery: options.GalleryName = None,
+    db: options.Db = None,
+    url: options.Url = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
 ) -> None:
     """Find the images that look like an image."""
-    with common.open_engine(model, gallery, db, url, device) as engine:
+    with options.open_engine(model, gallery, db, url, device) as engine:
         hits = engine.similar(image, k, where=where, min_score=min_score)
         name = engine.gallery.name
     if html:
-        from gair_search.cli.pages.page import write_page
+        from gair_search.cli.pages.hits import write_hits
 
-        write_page(html, hits, engine.model, name, image=image)
+        write_hits(html, hits, engine.model, name, image=image)
     if as_json:
-        found = [hit.to_json() for hit in hits]
-        common.print_json({"image": str(image), "model": engine.model, "gallery": name, "hits": found})
+        hits_json = [hit.to_json() for hit in hits]
+        output.print_json({"image": str(image), "model": engine.model, "gallery": name, "hits": hits_json})
         return
-    common.print_hits(hits)
+    output.print_hits(hits)
     if html:
         typer.echo(f"page: {html}")

@@ -2,21 +2,21 @@
 
 import typer
 
-from gair_search.cli import common
+from gair_search.cli import options, output
 
 
 def status(
-    model: common.Model = None,
-    gallery: common.GalleryName = None,
-    db: common.Db = None,
-    url: common.Url = None,
-    as_json: common.Json = False,
+    model: options.Model = None,
+    gallery: options.GalleryName = None,
+    db: options.Db = None,
+    url: options.Url = None,
+    as_json: options.Json = False,
 ) -> None:
     """Show the model, the gallery and the custom tokens; * in a prompt stands for the active one."""
-    with common.open_engine(model, gallery, db, url, None) as engine:
+    with options.open_engine(model, gallery, db, url, None) as engine:
         facts = engine.status()
     if as_json:
-        common.print_json(facts)
+        output.print_json(facts)
         return
     embedder = facts["embedder"]
     typer.echo(f"gallery   {facts['gallery']}: {facts['images']} images")

@@ -5,53 +5,57 @@ from typing import Annotated
 
 import typer
 
-from gair_search.cli import common
+from gair_search.cli import options
+from gair_search.cli.output import print_candidates, print_json
+from gair_search.cli.progress import progress_bar
 
 
 def visualize(
     prompt: Annotated[
-        str, typer.Argument(metavar="PROMPT", help="As for `gair query`; @FILE or - reads it.")
+        str,
+        typer.Argument(
+            metavar="PROMPT", help="The prompt, quoted, as for `gair query`; @FILE and - read it."
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE", help="Where to write the pictures, as one.")
+        Path,
+        typer.Option("-o", "--output", metavar="FILE", help="Where to write the grid: .png, .jpg or .webp."),
     ] = Path("grid.png"),
-    w: common.MixingWeight = None,
-    candidates: common.Candidates = None,
-    concept: common.Concept = None,
-    attributes: common.Attributes = None,
-    concept_images: common.ConceptImages = None,
-    seeds: common.Seeds = None,
-    scheduler: common.Scheduler = None,
-    steps: common.Steps = None,
-    guidance: common.Guidance = None,
-    generator: common.Generator = None,
-    model: common.Model = None,
-    gallery: common.GalleryName = None,
-    db: common.Db = None,
-    url: common.Url = None,
-    device: common.Device = None,
-    as_json: common.Json = False,
+    w: options.MixingWeight = None,
+    candidates: options.Candidates = None,
+    concept: options.Concept = None,
+    attributes: options.Attributes = None,
+    concept_images: options.ConceptImages = None,
+    seeds: options.Seeds = None,
+    scheduler: options.Scheduler = None,
+    steps: options.Steps = None,
+    guidance: options.Guidance = None,
+    generator: options.Generator = None,
+    model: options.Model = None,
+    gallery: options.GalleryName = None,
+    db: options.Db = None,
+    url: options.Url = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
 ) -> None:
-    """Draw a prompt, at several shares of its concept.
+    """Draw a prompt, at several mixing weights of its concept.
 
     Each column is a mixing weight: 1 is the prompt as it is, at 0 attributes stand in the concept's place. The
     marked one does best in the worse of its two scores, and is what `gair query --gair` searches with.
     """
     from gair_search.cli.pages.grid import picture_format, write_grid
 
-    picture_format(output)  # told before anything is drawn
-    text = common.read_prompt(prompt)
-    options = common.gair_options(
-        w, candidates, seeds, scheduler, steps, guidance, attributes, concept_images
-    )
+    picture_format(output)  # said before anything is drawn
+    text = options.read_prompt(prompt)
+    config = options.gair_config(w, candidates, seeds, scheduler, steps, guidance, attributes, concept_images)
     with (
-        common.open_engine(model, gallery, db, url, device, generator) as engine,
-        common.counting("drawing", transient=True) as progress,
+        options.open_engine(model, gallery, db, url, device, generator) as engine,
+        progress_bar("drawing", keep=False) as on_progress,
     ):
-        seen = engine.visualize(text, options, concept=concept, on_progress=progress)
-    write_grid(output.expanduser(), seen)
+        result = engine.visualize(text, config, concept=concept, on_progress=on_progress)
+    write_grid(output.expanduser(), result)
     if as_json:
-        common.print_json({"prompt": text, "model": engine.model, "grid": str(output), **seen.to_json()})
+        print_json({"prompt": text, "model": engine.model, "grid": str(output), **result.to_json()})
         return
-    common.print_candidates(seen)
+    print_candidates(result)
     typer.echo(f"grid: {output}")

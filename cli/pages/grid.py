@@ -27,54 +27,54 @@ def picture_format(file: Path) -> str:
     return kind
 
 
-def write_grid(file: Path, seen: "GairResult") -> None:
+def write_grid(file: Path, result: "GairResult") -> None:
     """Write the picture in the format of the file's suffix. Raises GairError where it can't be written."""
     kind, buffer = picture_format(file), io.BytesIO()
-    grid(seen).save(buffer, kind)
+    draw_grid(result).save(buffer, kind)
     try:
         write_atomically(file, buffer.getvalue())
     except OSError as error:
         raise GairError(f"the grid can't be written to {file}: {error.strerror or error}") from error
 
 
-def grid(seen: "GairResult") -> Image.Image:
+def draw_grid(result: "GairResult") -> Image.Image:
     """The picture itself."""
     font, bold = ImageFont.load_default(_TEXT), ImageFont.load_default(_TITLE)
-    height, width = seen.candidates[0].images.shape[1:3]
+    height, width = result.candidates[0].images.shape[1:3]
     factor = max(1.0, SIDE / min(height, width))
     cell = round(width * factor), round(height * factor)
-    rows = len(seen.candidates[0].images)
+    rows = len(result.candidates[0].images)
     top = 2 * _PAD + _TITLE
-    lines = max(len(_lines(one, seen)) for one in seen.candidates)
+    lines = max(len(_caption(one, result)) for one in result.candidates)
     canvas = Image.new(
         "RGB",
         (
-            _PAD + len(seen.candidates) * (cell[0] + _PAD),
+            _PAD + len(result.candidates) * (cell[0] + _PAD),
             round(top + rows * (cell[1] + _PAD) + lines * _TEXT * 1.35 + _PAD),
         ),
         _PAPER,
     )
     draw = ImageDraw.Draw(canvas)
-    draw.text((_PAD, _PAD), _fitted(seen.query.prompt, bold, canvas.width - 2 * _PAD), _INK, bold)
-    for column, one in enumerate(seen.candidates):
+    draw.text((_PAD, _PAD), _shorten(result.query.prompt, bold, canvas.width - 2 * _PAD), _INK, bold)
+    for column, one in enumerate(result.candidates):
         left = _PAD + column * (cell[0] + _PAD)
-        selected = one.w == seen.selected_weight and len(seen.candidates) > 1
+        selected = one.w == result.selected_weight and len(result.candidates) > 1
         for row, pixels in enumerate(one.images):
             image = Image.fromarray(pixels).resize(cell, Image.Resampling.BICUBIC)
             canvas.paste(image, (left, top + row * (cell[1] + _PAD)))
         bottom = top + rows * (cell[1] + _PAD) - _PAD
         if selected:
             draw.rectangle((left - 5, top - 5, left + cell[0] + 4, bottom + 4), outline=_MARK, width=4)
-        for i, line in enumerate(_lines(one, seen)):
+        for i, line in enumerate(_caption(one, result)):
             color = _MARK if selected and i == 0 else _INK if i == 0 else _FAINT
             draw.text((left, bottom + _PAD * 0.7 + i * _TEXT * 1.35), line, color, font)
     return canvas
 
 
-def _lines(one: "Candidate", seen: "GairResult") -> list[str]:
+def _caption(one: "Candidate", result: "GairResult") -> list[str]:
     """What stands below a candidate."""
-    word = "by hand" if seen.by_hand else "selected"
-    mark = f", {word}" if one.w == seen.selected_weight and len(seen.candidates) > 1 else ""
+    word = "by hand" if result.by_hand else "selected"
+    mark = f", {word}" if one.w == result.selected_weight and len(result.candidates) > 1 else ""
     mark = ", context" if one.context_only else mark
     lines = [f"w = {one.w:.3g}{mark}"]
     if one.score is not None:
@@ -84,8 +84,8 @@ def _lines(one: "Candidate", seen: "GairResult") -> list[str]:
     return lines
 
 
-def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: int) -> str:
-    """A text cut to a width in pixels."""
+def _shorten(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: int) -> str:
+    """A text cut to a width in pixels, with dots where something is left out."""
     text = " ".join(text.split())
     if font.getlength(text) <= room:
         return text

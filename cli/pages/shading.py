@@ -1,12 +1,15 @@
 """Prompts as text shaded by token weight, as in figure 2 of Kim et al. 2024."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rich.console import Console
+import typer
 
+from gair_search.cli.output import display_width, printable
+
+if TYPE_CHECKING:
     from gair_search.indexer.explain import ExplainReport
     from gair_search.query.compiler import Query
 
@@ -85,21 +88,32 @@ def shaded_report(report: "ExplainReport") -> list[ShadedGroup]:
     ]
 
 
-def print_shaded(console: "Console", prompt: ShadedPrompt) -> None:
-    """A prompt for people: its tokens on a red ground, their weights below."""
-    from rich.cells import cell_len
-    from rich.text import Text
+def shaded_lines(prompt: ShadedPrompt, width: int) -> list[str]:
+    """A prompt for a terminal: its tokens on a red ground, their weights below, in pairs of lines.
 
-    words, numbers = Text(), Text()
+    Args:
+        width: columns of the terminal; a prompt that is longer goes on in the next pair.
+    """
+    pairs = [("", "")]
+    room = width
     for token in prompt.tokens:
-        number = f"{token.weight:.2f}"
-        width = max(cell_len(token.text), len(number)) + 2
-        if words and words.cell_len + width > console.width:
-            console.print(words, numbers, sep="\n")
-            words, numbers = Text(), Text()
-        left = (width - cell_len(token.text)) // 2
-        ground = f"#ff{round(245 - 165 * token.shade):02x}{round(240 - 175 * token.shade):02x}"
-        cell = " " * left + token.text + " " * (width - left - cell_len(token.text))
-        words.append(cell, style=f"black on {ground}").append(" ")
-        numbers.append(f"{number:^{width}} ", style="dim")
-    console.print(words, numbers, sep="\n")
+        text, number = printable(token.text), f"{token.weight:.2f}"
+        inside = max(display_width(text), len(number)) + 2
+        if pairs[-1][0] and inside > room:
+            pairs.append(("", ""))
+            room = width
+        left = (inside - display_width(text)) // 2
+        cell = " " * left + text + " " * (inside - left - display_width(text))
+        words, numbers = pairs[-1]
+        words += typer.style(cell, fg="black", bg=_ground(token.shade)) + " "
+        numbers += typer.style(f"{number:^{inside}} ", dim=True)
+        pairs[-1] = words, numbers
+        room -= inside + 1
+    return [line for pair in pairs for line in pair]
+
+
+def _ground(shade: float) -> tuple[int, int, int] | int:
+    """The red of a shade in 0..1: sRGB, or the nearest of 256 colours where the terminal says no more."""
+    if os.environ.get("COLORTERM") in ("truecolor", "24bit"):
+        return 255, round(245 - 165 * shade), round(240 - 175 * shade)
+    return (231, 224, 217, 210, 203)[round(4 * shade)]

@@ -12,7 +12,7 @@ import pytest
 from support.photos import make_photos
 from support.rest_server import rest_server
 
-from gair_search.cli import common
+from gair_search.cli import output
 from gair_search.images.folders import Skipped
 
 Gair = Callable[..., tuple[int, str, str]]
@@ -237,22 +237,8 @@ def test_version_and_help(gair: Gair) -> None:
         assert gair(command, "--help")[0] == 0
 
 
-def test_a_bar_is_shown_where_a_person_looks_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for shown, quiet in ((False, False), (True, False), (True, True)):
-        if shown:
-            monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the stream for a terminal
-        with common.counting("drawing", quiet) as advance:
-            advance(2, 5)
-        out, err = capsys.readouterr()
-        assert out == ""
-        assert ("2/5" in err) == (shown and not quiet)
-        assert shown or err == ""
-
-
 def test_many_skipped_files_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    common.print_skipped([Skipped(f"{i}.jpg", "broken") for i in range(22)])
+    output.print_skipped([Skipped(f"{i}.jpg", "broken") for i in range(22)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "  skipped 0.jpg: broken"
     assert lines[20:] == ["  and 2 more; --json lists them all"]

@@ -6,7 +6,7 @@ import pytest
 from support.generator import tiny_model
 from support.photos import make_photos
 
-from gair_search.cli.commands import bench
+from gair_search.cli.commands.bench import options as bench
 from gair_search.errors import GairError
 
 Gair = Callable[..., tuple[int, str, str]]
@@ -16,20 +16,26 @@ Gair = Callable[..., tuple[int, str, str]]
     ("text", "seeds"), [("3", (0, 1, 2)), ("1", (0,)), ("0,4", (0, 4)), ("4,", (4,)), ("0,", (0,))]
 )
 def test_seeds(text: str, seeds: tuple[int, ...]) -> None:
-    assert bench._seeds(text) == seeds
+    assert bench.parse_seeds(text) == seeds
 
 
 def test_shots() -> None:
-    assert [bench._shots(text) for text in (None, "5", " 12 ", "all", "All")] == [None, 5, 12, "all", "all"]
+    assert [bench.parse_shots(text) for text in (None, "5", " 12 ", "all", "All")] == [
+        None,
+        5,
+        12,
+        "all",
+        "all",
+    ]
     for text in ("0", "-1", "", "1,2", "few", "1.5", "²"):
         with pytest.raises(GairError, match="--shots"):
-            bench._shots(text)
+            bench.parse_shots(text)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "", ",", "1,1", "-1,2", "one", "1.5"])
 def test_seeds_that_are_none(text: str) -> None:
     with pytest.raises(GairError, match="--seeds"):
-        bench._seeds(text)
+        bench.parse_seeds(text)
 
 
 def test_preference_prints_tables_and_json_and_writes_files(gair: Gair, home: Path, tmp_path: Path) -> None:
@@ -113,18 +119,18 @@ def test_recognition_and_generation_print_their_tables(gair: Gair, tmp_path: Pat
 
 
 def test_lists_of_pairs_and_loss_weights() -> None:
-    assert bench._pairs("red_teapot=teapot, mug = coffee mug", "--parents") == {
+    assert bench.parse_pairs("red_teapot=teapot, mug = coffee mug", "--parents") == {
         "red_teapot": "teapot",
         "mug": "coffee mug",
     }
-    assert bench._pairs(None, "--parents") == {}
-    assert bench._loss_weights("0:1, 1:0.1") == ((0.0, 1.0), (1.0, 0.1))
-    assert (bench._loss_weights("none"), bench._loss_weights(None)) == ((), None)
+    assert bench.parse_pairs(None, "--parents") == {}
+    assert bench.parse_loss_weights("0:1, 1:0.1") == ((0.0, 1.0), (1.0, 0.1))
+    assert (bench.parse_loss_weights("none"), bench.parse_loss_weights(None)) == ((), None)
     for text in ("", "1", "1:2:3", "a:1", "-1:1", "0:0", "inf:1", "nan:1"):
         with pytest.raises(GairError, match="--loss-weights"):
-            bench._loss_weights(text)
+            bench.parse_loss_weights(text)
     with pytest.raises(GairError, match="--parents teapot: teapot is not of the form"):
-        bench._pairs("teapot", "--parents")
+        bench.parse_pairs("teapot", "--parents")
 
 
 def test_gair_takes_no_value_here(gair: Gair) -> None:

@@ -3,12 +3,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 from support.photos import make_photos
 
 from gair_search.cli.pages.shading import (
     ShadedPrompt,
     ShadedToken,
-    print_shaded,
+    shaded_lines,
     shades,
 )
 from gair_search.learning.token_weights import TokenWeights
@@ -113,19 +114,13 @@ def test_errors(gair: Gair, args: list[str], code: int, said: str) -> None:
     assert said in json.loads(out)["error"]["message"]
 
 
-def test_the_terminal_shows_shades_and_breaks_lines() -> None:
-    import io
-
-    from rich.console import Console
-
-    shown = io.StringIO()
-    console = Console(file=shown, force_terminal=True, color_system="truecolor", width=20, markup=False)
+def test_the_terminal_shows_shades_and_breaks_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORTERM", "truecolor")
     tokens = [ShadedToken("[red]", 2.0, 1.0, 1.0), ShadedToken("dress", 0.5, 0.0, 0.0)] * 2
-    print_shaded(console, ShadedPrompt(tokens))
-    text = shown.getvalue()
-    assert "48;2;255;80;65m" in text  # darkest
-    assert "48;2;255;245;240m" in text
-    lines = text.splitlines()
+    lines = shaded_lines(ShadedPrompt(tokens), 20)
     assert len(lines) == 4
+    assert "48;2;255;80;65m" in lines[0]  # darkest
+    assert "48;2;255;245;240m" in lines[0]
     assert "[red]" in lines[0]
     assert "2.00" in lines[1]
+    assert [typer.unstyle(line) for line in lines[:2]] == [" [red]   dress  ", "  2.00    0.50   "]

@@ -9,7 +9,7 @@ from support.generator import tiny_model, tiny_token
 from support.photos import make_photos
 from support.points import point
 
-from gair_search.cli.pages import grid, page
+from gair_search.cli.pages import grid, hits
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from gair_search.engine import Engine
@@ -76,7 +76,7 @@ def seen(selected: float = 0.5, *, excluded: bool = False, seeds: int = 2) -> Ga
 
 def test_the_grid_shows_each_image_and_frames_the_selected_column() -> None:
     result = seen(0.5)
-    pixels = np.asarray(grid.grid(result)).astype(int)
+    pixels = np.asarray(grid.draw_grid(result)).astype(int)
     side, pad = grid.SIDE, 14
     top = 2 * pad + 18
     mark = np.array([0xD6, 0x5C, 0x24])
@@ -87,7 +87,7 @@ def test_the_grid_shows_each_image_and_frames_the_selected_column() -> None:
             assert (cell[5:-5, 5:-5] == candidate.images[row, 0, 0]).all()
         framed = (pixels[top + 20, left - 5 : left] == mark).all(1).any()
         assert framed == (candidate.w == 0.5)
-    plain = np.asarray(grid.grid(seen(1.0))).astype(int)
+    plain = np.asarray(grid.draw_grid(seen(1.0))).astype(int)
     assert not (plain[top + 20, pad + side + 2 : pad + side + 10] == mark).all(1).any()
 
 
@@ -107,7 +107,7 @@ def test_the_page_shows_what_gair_saw_and_escapes_it(tmp_path: Path) -> None:
     (photo,) = make_photos(tmp_path, 1)
     hit = Hit(1, 0.5, str(photo), "1", {"path": str(photo), "width": 96, "height": 64})
     result, file = seen(excluded=True), tmp_path / "page.html"
-    page.write_page(file, [hit], "tiny", "here", query=result.query, seen=result)
+    hits.write_hits(file, [hit], "tiny", "here", query=result.query, result=result)
     html = file.read_text()
     assert html.count("data:image/jpeg;base64,") == 3 * 2 + 1
     assert html.count('class="selected"') == 1
@@ -117,7 +117,7 @@ def test_the_page_shows_what_gair_saw_and_escapes_it(tmp_path: Path) -> None:
     assert "mind the &lt;gap&gt;" in html
     assert "&lt;b&gt;old" in html
     assert "<b>old" not in html
-    page.write_page(file, [hit], "tiny", "here", query=result.query, note="searched without GAIR")
+    hits.write_hits(file, [hit], "tiny", "here", query=result.query, note="searched without GAIR")
     html = file.read_text()
     assert "What the query looks like" not in html
     assert '<p class="note">searched without GAIR</p>' in html

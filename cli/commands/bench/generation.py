@@ -1,0 +1,71 @@
+"""`gair bench generation`."""
+
+from typing import Annotated
+
+import typer
+
+from gair_search.cli import options
+from gair_search.cli.commands.bench import options as bench
+from gair_search.cli.commands.bench.table import load_encoder, print_report
+from gair_search.cli.progress import progress_bar
+
+
+def generation(
+    dataset: bench.Concepts = "fashion",
+    data: bench.Data = None,
+    classes: bench.ClassData = None,
+    parents: bench.Parents = None,
+    seeds: bench.Seeds = "3",
+    limit: Annotated[
+        int, typer.Option(min=1, help="Number of concepts a seed, among which the judge decides.")
+    ] = 6,
+    methods: bench.Methods = None,
+    contexts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help='Contexts to draw in, as "on a beach,in the snow". [default: ten, by the data set]',
+        ),
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="Number of images of each context.")] = 8,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The second judge: any model, or pixels, which is for fashion alone and the default there.",
+        ),
+    ] = None,
+    guidance: Annotated[
+        float, typer.Option(min=0, metavar="X", help="Scale of classifier-free guidance.")
+    ] = 5.0,
+    draw_steps: Annotated[
+        int | None, typer.Option(min=1, help="Number of denoising steps. [default: the scheduler's]")
+    ] = None,
+    steps: bench.Steps = None,
+    shots: bench.Shots = None,
+    attributes: bench.Attributes = None,
+    negatives: bench.Negatives = None,
+    model: options.Model = None,
+    device: options.Device = None,
+    work: bench.WorkFolder = None,
+    out: bench.Out = None,
+    as_json: options.Json = False,
+) -> None:
+    """Measure whether images of a token show its concept and the context (custom tokens, table 2)."""
+    numbers = bench.parse_seeds(seeds)
+    from gair_search.benchmarks.harness.judges import PIXELS
+    from gair_search.benchmarks.tables.generation import GenerationConfig
+    from gair_search.benchmarks.tables.generation import generation as measure
+    from gair_search.generation.generator import Sampling
+
+    config = GenerationConfig(
+        dataset, data, classes, bench.parse_pairs(parents, "--parents"), numbers, limit,
+        tuple(options.split_list(methods)), steps, shots, bench.parse_attributes(attributes), negatives,
+        contexts=tuple(options.split_list(contexts)), images=images, judge=judge or "",
+        sampling=Sampling(steps=draw_steps, guidance=guidance),
+    )  # fmt: skip
+    encoder = load_encoder(model, device)
+    other = None if config.second in ("", PIXELS) else load_encoder(config.second, device)
+    with progress_bar("concepts x methods", quiet=as_json) as on_progress:
+        report = measure(encoder, config, work, other, on_progress)
+    print_report(report, out, None, as_json)

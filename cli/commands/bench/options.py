@@ -1,0 +1,172 @@
+"""What the tables' options share: how they are typed, and how their lists are read."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gair_search.cli.options import split_list
+from gair_search.errors import GairError
+
+Seeds = Annotated[
+    str,
+    typer.Option(
+        "--seeds",
+        metavar="LIST",
+        help="Number of seeds, as 3 for 0, 1 and 2; or the seeds themselves, as 0,4. "
+        "One seed alone ends with a comma: 4,",
+    ),
+]
+WorkFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--work", metavar="FOLDER", help="Folder where finished parts are kept. [default: under GAIR_HOME]"
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FOLDER", help="Write tables, figures (SVG) and JSON to this folder."),
+]
+SaveRun = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-run", metavar="FOLDER", help="Write rankings as TREC runs and qrels to this folder."
+    ),
+]
+
+DATASET = typer.Option("--dataset", help="The data set: fashion is made here, the others you need to have.")
+Concepts = Annotated[Literal["fashion", "dreambooth", "textual-inversion"], DATASET]
+Data = Annotated[
+    Path | None, typer.Option("--data", metavar="FOLDER", help="Folder of the unpacked data set.")
+]
+ClassData = Annotated[
+    Path | None,
+    typer.Option(
+        "--classes",
+        metavar="FOLDER",
+        help="For textual-inversion: folder of Caltech-256, or one with a folder of images a class.",
+    ),
+]
+Parents = Annotated[
+    str | None,
+    typer.Option(
+        "--parents",
+        metavar="LIST",
+        help='For textual-inversion: the parents, as "red_teapot=teapot,physics_mug=coffee mug".',
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", min=1, help="Number of concepts a seed; the pictures of the others stay. [default: all]"
+    ),
+]
+Methods = Annotated[
+    str | None,
+    typer.Option(
+        "--methods", metavar="LIST", help='Rows of the table, as "prompt tuning,ours". [default: all]'
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        "--steps", min=1, help="Number of steps in which a token is learned. [default: the model's own]"
+    ),
+]
+Shots = Annotated[
+    int | None,
+    typer.Option(
+        "--shots", min=1, help="Number of photos to learn from. [default: 5; dreambooth, textual-inversion 3]"
+    ),
+]
+Attributes = Annotated[
+    str | None,
+    typer.Option(
+        "--attributes",
+        metavar="LIST",
+        help="Adjectives that suit the parent, as red,old. "
+        "[default: the paper's for pervl-deepfashion2, else those nearest to the parent]",
+    ),
+]
+Negatives = Annotated[
+    Literal["pool", "drawn"] | None,
+    typer.Option(
+        "--negatives",
+        help="Where negative images come from: a pool without labels, or drawn from 'image of a c' as in the paper. "
+        "[default: pool; textual-inversion drawn]",
+    ),
+]
+StartFraction = Annotated[
+    float | None,
+    typer.Option(
+        "--start-fraction",
+        min=0,
+        max=1,
+        help="Share of the text tower's blocks that token weights leave alone. [default: 0.5]",
+    ),
+]
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds from `0,1,2`, or from how many. Raises GairError on anything else."""
+    try:
+        numbers = tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        numbers = ()
+    if len(numbers) == 1 and "," not in text:
+        numbers = tuple(range(numbers[0]))
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise GairError(f"--seeds {text}: how many, as 3, or different seeds from 0 on, as 0,1,2")
+    return numbers
+
+
+def parse_shots(text: str | None) -> int | Literal["all"] | None:
+    """A number from 1 on, or all; None where nothing was given. Raises GairError on anything else."""
+    if text is None:
+        return None
+    if text.strip().lower() == "all":
+        return "all"
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise GairError(f"--shots {text}: a number from 1 on, or all")
+    return int(text)
+
+
+def parse_numbers(option: str, text: str) -> tuple[int, ...]:
+    """Different numbers from 1 on. Raises GairError on anything else."""
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
+        raise GairError(f"{option} {text}: different numbers from 1 on, as 1,4,16")
+    return numbers
+
+
+def parse_attributes(text: str | None) -> tuple[str, ...]:
+    """Attributes; none where none are given. Raises ConceptError where it is one alone."""
+    from gair_search.learning.attributes import parse
+
+    return tuple(parse(text)) if text else ()
+
+
+def parse_pairs(text: str | None, option: str) -> dict[str, str]:
+    """`name=value` between commas. Raises GairError on anything else."""
+    pairs = [name.partition("=") for name in split_list(text)]
+    if wrong := [name for name, _, value in pairs if not name.strip() or not value.strip()]:
+        raise GairError(f"{option} {text}: {wrong[0]} is not of the form name=value")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def parse_loss_weights(text: str | None) -> tuple[tuple[float, float], ...] | None:
+    """`sd:ce` between commas; none for "none"; None where nothing was given. Raises GairError on anything else."""
+    if text is None or text.strip().lower() == "none":
+        return None if text is None else ()
+    try:
+        found = tuple((float(sd), float(ce)) for sd, ce in (pair.split(":") for pair in split_list(text)))
+    except ValueError:
+        found = ()
+    if not found or any(
+        not (0 <= sd < float("inf") and 0 <= ce < float("inf") and sd + ce) for sd, ce in found
+    ):
+        raise GairError(f"--loss-weights {text}: lambda_SD:lambda_CE, as 0:1,1:0.1; or none")
+    return found
