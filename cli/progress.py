@@ -1,7 +1,7 @@
 """How the shell shows long work: a bar on standard error, where a person looks on."""
 
 import contextlib
-import sys
+import math
 from collections.abc import Iterator
 
 from gair_search.progress import Progress
@@ -16,29 +16,28 @@ def progress_bar(
     Args:
         work: what the bar is of, shown before it.
         quiet: draw none, wherever standard error goes.
-        unit: of what is done, for its speed: `images` is shown as `12.3images/s`.
+        unit: of what is done, for its speed: `images` is shown as `12.3 images/s`.
         keep: leave the bar on the terminal when all is done.
         on_first_call: draw nothing before the first call, and count the time from there.
     """
     from tqdm import tqdm
 
-    never_yet = sys.float_info.epsilon  # tqdm draws nothing at its start where it is to wait
     with tqdm(
         desc=work,
-        unit=unit,
+        unit=f" {unit}",
         leave=keep,
-        delay=never_yet if on_first_call else 0,
+        delay=math.inf if on_first_call else 0,
         disable=True if quiet else None,  # None: where its stream is no terminal
         dynamic_ncols=True,
         miniters=1,
     ) as bar:
-        waits = on_first_call
 
         def show(done: int, total: int, note: str = "") -> None:
-            nonlocal waits
-            if waits:
+            if bar.disable:
+                return
+            if bar.delay:
+                bar.delay = 0
                 bar.reset(total)
-                waits = False
             bar.total = total
             bar.set_postfix_str(note, refresh=False)
             bar.update(done - bar.n)
