@@ -12,7 +12,7 @@ from gair_search.errors import GairError, PromptError
 
 if TYPE_CHECKING:
     from gair_search.engine import Engine
-    from gair_search.gair.algorithm import GairOptions
+    from gair_search.gair.options import GairConfig
 
 Number = TypeVar("Number", int, float)
 
@@ -112,7 +112,7 @@ Generator = Annotated[
 MixingWeight = Annotated[
     float | None,
     typer.Option(
-        "--w",
+        "--mixing-weight",
         min=0,
         max=1,
         metavar="W",
@@ -213,7 +213,7 @@ def split_list(text: str | None) -> list[str]:
 
 
 def gair_config(
-    w: float | None,
+    mixing_weight: float | None,
     candidates: str | None,
     seeds: str | None,
     scheduler: str | None,
@@ -221,16 +221,16 @@ def gair_config(
     guidance: float | None,
     attributes: str | None,
     concept_images: Sequence[Path] | None,
-) -> "GairOptions":
+) -> "GairConfig":
     """GAIR's options as they were typed. Raises GairError where a list can't be read."""
-    from gair_search.gair.algorithm import GairOptions
+    from gair_search.gair.options import GairConfig
     from gair_search.generation.generator import Sampling
 
     defaults = Sampling()
-    return GairOptions(
-        w=w,
+    return GairConfig(
+        mixing_weight=mixing_weight,
         candidates=None if candidates is None else _numbers(candidates, float, "--candidates 0,0.5,1"),
-        seeds=GairOptions.seeds if seeds is None else _numbers(seeds, int, "--seeds 0,1,2"),
+        seeds=GairConfig.seeds if seeds is None else _numbers(seeds, int, "--seeds 0,1,2"),
         sampling=Sampling(scheduler, steps, defaults.guidance if guidance is None else guidance),
         attributes=tuple(split_list(attributes)),
         concept_images=tuple(concept_images or ()),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from gair_search.gair.drawing import GairResult
+    from gair_search.gair.result import GairResult
     from gair_search.gallery import Hit
     from gair_search.images.folders import Skipped
     from gair_search.query.compiler import Query
@@ -93,12 +93,12 @@ def print_quality(quality: dict[str, float] | None) -> None:
 def print_candidates(result: "GairResult") -> None:
     """The candidates and their scores on standard error, the selected one marked."""
     for candidate in result.candidates:
-        mark = "->" if candidate.w == result.selected_weight else "  "
+        mark = "->" if candidate.mixing_weight == result.selected_weight else "  "
         scores = "no image of it counts" if candidate.excluded else "drawn as it is"
         if candidate.score is not None:
             scores = f"object {candidate.object_score:.3f}  context {candidate.context_score:.3f}"
             scores += "  (context images)" if candidate.context_only else ""
-        typer.echo(f"{mark} w {candidate.w:<5.3g}  {scores}", err=True)
+        typer.echo(f"{mark} w {candidate.mixing_weight:<5.3g}  {scores}", err=True)
     for warning in result.warnings:
         print_note(warning)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 __all__ = [
     "Engine",
+    "GairConfig",
     "GairError",
-    "GairOptions",
     "GairWarning",
     "GalleryConfig",
     "Hit",
@@ -20,14 +20,14 @@ __all__ = [
 if TYPE_CHECKING:
     from gair_search.engine import Engine
     from gair_search.errors import GairError, GairWarning
-    from gair_search.gair.algorithm import GairOptions
+    from gair_search.gair.options import GairConfig
     from gair_search.gallery import GalleryConfig, Hit
     from gair_search.generation.generator import Sampling
 
 _HOMES = {
     "Engine": "gair_search.engine",
     "GairError": "gair_search.errors",
-    "GairOptions": "gair_search.gair.algorithm",
+    "GairConfig": "gair_search.gair.options",
     "GairWarning": "gair_search.errors",
     "GalleryConfig": "gair_search.gallery",
     "Hit": "gair_search.gallery",

@@ -32,8 +32,8 @@ from gair_search.tokens.store import TokenStore
 
 if TYPE_CHECKING:
     from gair_search.encoder.clip import Encoder
-    from gair_search.gair.algorithm import GairOptions
-    from gair_search.gair.drawing import GairResult
+    from gair_search.gair.options import GairConfig
+    from gair_search.gair.result import GairResult
     from gair_search.generation.generator import Generator
     from gair_search.indexer.explain import ExplainReport
     from gair_search.indexer.index import IndexReport
@@ -305,7 +305,7 @@ class Engine:
         plus: Sequence[str] = (),
         minus: Sequence[str] = (),
         concept: str | None = None,
-        w: float | None = None,
+        mixing_weight: float | None = None,
         attributes: Sequence[str] = (),
     ) -> "Query":
         """Compile a prompt into a query vector, with an explanation.
@@ -315,7 +315,7 @@ class Engine:
             plus, minus: whole queries that are added or subtracted: text, or the path of an image;
                 `2.0:` in front gives a factor.
             concept: what `*` stands for.
-            w: mixing weight in 0..1, GAIR's share of the concept; None mixes nothing. No image is drawn.
+            mixing_weight: w in 0..1, GAIR's share of the concept; None mixes nothing. No image is drawn.
             attributes: in the concept's place for the rest; the token's own unless given.
 
         Raises:
@@ -325,14 +325,14 @@ class Engine:
         from gair_search.query.compiler import plain_query, summed
 
         lookup = self.tokens.lookup(concept)
-        if w is None:
+        if mixing_weight is None:
             query = plain_query(prompt, self.encoder, lookup)
         else:
-            from gair_search.gair.algorithm import GairOptions
+            from gair_search.gair.options import GairConfig
             from gair_search.gair.selection import mixed_query
 
-            options = GairOptions(w=w, attributes=tuple(attributes))
-            query = mixed_query(prompt, w, self.encoder, lookup, options)
+            options = GairConfig(mixing_weight=mixing_weight, attributes=tuple(attributes))
+            query = mixed_query(prompt, mixing_weight, self.encoder, lookup, options)
         return summed(query, plus, minus, self.encoder, lookup)
 
     def search(
@@ -346,7 +346,7 @@ class Engine:
         where: str | None = None,
         min_score: float | None = None,
         gair: bool | Literal["auto"] = False,
-        options: "GairOptions | None" = None,
+        options: "GairConfig | None" = None,
     ) -> list[Hit]:
         """The `k` images that fit a prompt best, best first.
 
@@ -380,7 +380,7 @@ class Engine:
     def gair(
         self,
         prompt: str,
-        options: "GairOptions | None" = None,
+        options: "GairConfig | None" = None,
         *,
         plus: Sequence[str] = (),
         minus: Sequence[str] = (),
@@ -402,10 +402,10 @@ class Engine:
             others as `compile`.
         """
         from gair_search.gair import selection
-        from gair_search.gair.algorithm import GairOptions
+        from gair_search.gair.options import GairConfig
         from gair_search.query.compiler import summed
 
-        options, lookup = options or GairOptions(), self.tokens.lookup(concept)
+        options, lookup = options or GairConfig(), self.tokens.lookup(concept)
         subject = selection.Subject.of(prompt, self.encoder, lookup, options)
         visualizer = selection.visualizer_for(self.encoder, self.generator, options, on_progress)
         seen = selection.run(subject, visualizer, lookup, options)
@@ -414,7 +414,7 @@ class Engine:
     def visualize(
         self,
         prompt: str,
-        options: "GairOptions | None" = None,
+        options: "GairConfig | None" = None,
         *,
         concept: str | None = None,
         on_progress: Progress | None = None,
@@ -426,9 +426,9 @@ class Engine:
             as it is, at w = 1 and without scores; `warnings` says why.
         """
         from gair_search.gair import selection
-        from gair_search.gair.algorithm import GairOptions
+        from gair_search.gair.options import GairConfig
 
-        options = options or GairOptions()
+        options = options or GairConfig()
         try:
             return self.gair(prompt, options, concept=concept, on_progress=on_progress)
         except ConceptError as error:
@@ -440,7 +440,7 @@ class Engine:
         self,
         hits: Iterable[Hit],
         prompt: "str | GairResult",
-        options: "GairOptions | None" = None,
+        options: "GairConfig | None" = None,
         *,
         concept: str | None = None,
     ) -> list[Hit]:
@@ -459,11 +459,11 @@ class Engine:
             as `gair`; GalleryError.
         """
         from gair_search.gair import selection
-        from gair_search.gair.algorithm import GairOptions
+        from gair_search.gair.options import GairConfig
 
         given = list(hits)
         if isinstance(prompt, str):
-            options, lookup = options or GairOptions(), self.tokens.lookup(concept)
+            options, lookup = options or GairConfig(), self.tokens.lookup(concept)
             subject = selection.Subject.of(prompt, self.encoder, lookup, options)
             visualizer = selection.visualizer_for(self.encoder, self.generator, options)
             context = visualizer.context(subject.mixture(self.encoder, lookup), options)

@@ -36,7 +36,6 @@ from gair_search.gair.algorithm import (
     COARSE,
     STEP,
     TENTHS,
-    GairOptions,
     Mixture,
     aligned,
     context_score,
@@ -47,6 +46,7 @@ from gair_search.gair.algorithm import (
 )
 from gair_search.gair.cache import Drawn
 from gair_search.gair.drawing import Visualizer, blank
+from gair_search.gair.options import GairConfig
 from gair_search.generation.generator import Generator, Sampling
 from gair_search.tokens import facts
 from gair_search.tokens.custom_token import CustomToken
@@ -114,7 +114,7 @@ def prompts(tokens: Sequence[CustomToken], n: int) -> list[tuple[str, CustomToke
 
 
 def looped(
-    told: Mixture, features: NDArray[np.float32], visualizer: Visualizer, options: GairOptions
+    told: Mixture, features: NDArray[np.float32], visualizer: Visualizer, options: GairConfig
 ) -> tuple[dict[float, float], int]:
     """The plain loop over `options.coarse`; a blank image can't be the best."""
 
@@ -136,7 +136,7 @@ def looped(
 
 
 def refined(
-    told: Mixture, features: NDArray[np.float32], visualizer: Visualizer, options: GairOptions
+    told: Mixture, features: NDArray[np.float32], visualizer: Visualizer, options: GairConfig
 ) -> tuple[dict[float, float], int]:
     """Coarse to fine, each round in one batch: what `Engine.gair` does."""
     candidates, _ = visualizer.explore(told, features, options)
@@ -145,7 +145,7 @@ def refined(
 
 
 LOOP = "plain loop of 11"
-Way = Callable[[Mixture, NDArray[np.float32], Visualizer, GairOptions], tuple[dict[float, float], int]]
+Way = Callable[[Mixture, NDArray[np.float32], Visualizer, GairConfig], tuple[dict[float, float], int]]
 """Mixture, mean features of the concept images, ... -> scores by candidate weight, and how many images it took."""
 WAYS: Mapping[str, tuple[Way, tuple[float, ...]]] = {
     LOOP: (looped, TENTHS),
@@ -198,7 +198,7 @@ class SearchCost(TimedPart):
         tokens = self.tokens or [stand_in(i, seed, self.encoder) for i in range(self.rounds)]
         asked = [self._told(*one) for one in prompts(tokens, self.rounds)]
         visualizer = Visualizer(self.encoder, self.generator)
-        options = GairOptions(seeds=(seed,), sampling=self.sampling, cache=False)
+        options = GairConfig(seeds=(seed,), sampling=self.sampling, cache=False)
 
         def search(name: str, number: int) -> None:
             work, coarse = WAYS[name]

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from gair_search.benchmarks.datasets.base import SUBJECT, Concept, RetrievalQuery
 from gair_search.benchmarks.methods import polar
 from gair_search.encoder.clip import Encoder
-from gair_search.gair.algorithm import GairOptions, Mixture, mixture
+from gair_search.gair.algorithm import Mixture, mixture
 from gair_search.gair.drawing import Visualizer, best
+from gair_search.gair.options import GairConfig
 from gair_search.learning import attributes, negatives
 from gair_search.learning.joint import (
     Learned,
@@ -291,7 +292,7 @@ def asked_with(study: Study, vectors: Features, with_parent: bool = True) -> Fea
     return np.stack([query_vector(prompt, study.encoder, lambda _: token)[0] for prompt in prompts])
 
 
-def with_gair(study: Study, vectors: Features, options: GairOptions) -> list[tuple[float, Features]]:
+def with_gair(study: Study, vectors: Features, options: GairConfig) -> list[tuple[float, Features]]:
     """(selected weight, query vector `[embed_dim]`) of every query (Algorithm 1).
 
     Raises:

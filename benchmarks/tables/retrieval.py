@@ -67,7 +67,7 @@ from gair_search.benchmarks.methods.concepts import (
 )
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError, ModelError
-from gair_search.gair.algorithm import GairOptions
+from gair_search.gair.options import GairConfig
 from gair_search.generation.generator import Generator
 from gair_search.learning.joint import Settings as Learning
 from gair_search.learning.lessons import settings_for
@@ -349,7 +349,7 @@ class TokenCells:
                 return asked_with_update(study, np.stack(np.split(vectors_of(study, cell), 2))), cell
             return asked_with(study, vectors_of(study, cell), with_parent=name != PALAVRA), cell
 
-        options = GairOptions()
+        options = GairConfig()
 
         def drawn() -> dict[str, Any]:
             begun = time.perf_counter()
@@ -601,7 +601,7 @@ def _queries_drawn(
     assert generator is not None
 
     def draw() -> bytes:
-        options = GairOptions()
+        options = GairConfig()
         vectors = vectors_of(study, kept.token(study, GAIR.get(name, name)))
         told = [mixed(study, query, vectors) for query in queries]
         rows = [one.conditioning([w])[0] for one, w in zip(told, weights or [1.0] * len(told), strict=False)]

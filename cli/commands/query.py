@@ -9,7 +9,7 @@ from gair_search.cli.progress import progress_bar
 from gair_search.errors import GairError
 
 if TYPE_CHECKING:
-    from gair_search.gair.drawing import GairResult
+    from gair_search.gair.result import GairResult
 
 _DRAWING_OPTIONS = ("--candidates", "--concept-image", "--seeds", "--scheduler", "--steps", "--guidance")
 
@@ -49,7 +49,7 @@ def query(
             "search plainly where that can't be.",
         ),
     ] = None,
-    w: options.MixingWeight = None,
+    mixing_weight: options.MixingWeight = None,
     candidates: options.Candidates = None,
     attributes: options.Attributes = None,
     concept_images: options.ConceptImages = None,
@@ -81,7 +81,7 @@ def query(
     terms: dict[str, Any] = {"plus": plus or (), "minus": minus or (), "concept": concept}
     result: GairResult | None = None
     note: str | None = None
-    by_hand: dict[str, Any] = {"w": w, "attributes": options.split_list(attributes)}
+    by_hand: dict[str, Any] = {"mixing_weight": mixing_weight, "attributes": options.split_list(attributes)}
     with options.open_engine(model, gallery, db, url, device, generator) as engine:
         engine.check()
         if gair:
@@ -89,7 +89,7 @@ def query(
 
             parse_where(where)  # a slip there is said before anything is drawn
             config = options.gair_config(
-                w, candidates, seeds, scheduler, steps, guidance, attributes, concept_images
+                mixing_weight, candidates, seeds, scheduler, steps, guidance, attributes, concept_images
             )
             try:
                 with progress_bar("drawing", keep=False) as on_progress:
@@ -109,7 +109,7 @@ def query(
         answer = {"prompt": text, "model": engine.model, "gallery": name}
         found = {"hits": [hit.to_json() for hit in hits]}
         explanation = {"explanation": compiled.explanation()} if explain else {}
-        output.print_json({**answer, **found, **_mixing(w, result, note), **explanation})
+        output.print_json({**answer, **found, **_mixing(mixing_weight, result, note), **explanation})
         return
     if result:
         output.print_candidates(result)
@@ -129,10 +129,10 @@ def _refuse_drawing_options(typed: dict[str, object]) -> None:
         raise typer.BadParameter(f"{idle[0]} says how images are drawn, and without --gair there are none")
 
 
-def _mixing(w: float | None, result: "GairResult | None", note: str | None) -> dict[str, Any]:
+def _mixing(mixing_weight: float | None, result: "GairResult | None", note: str | None) -> dict[str, Any]:
     """What --json says of the mixing weight: GAIR's, the one by hand, or why there is none."""
     if result:
         return result.to_json()
     if note:
         return {"selected_weight": None, "warnings": [note]}
-    return {} if w is None else {"selected_weight": w}
+    return {} if mixing_weight is None else {"selected_weight": mixing_weight}

@@ -21,7 +21,7 @@ def visualize(
         Path,
         typer.Option("-o", "--output", metavar="FILE", help="Where to write the grid: .png, .jpg or .webp."),
     ] = Path("grid.png"),
-    w: options.MixingWeight = None,
+    mixing_weight: options.MixingWeight = None,
     candidates: options.Candidates = None,
     concept: options.Concept = None,
     attributes: options.Attributes = None,
@@ -47,7 +47,9 @@ def visualize(
 
     picture_format(output)  # said before anything is drawn
     text = options.read_prompt(prompt)
-    config = options.gair_config(w, candidates, seeds, scheduler, steps, guidance, attributes, concept_images)
+    config = options.gair_config(
+        mixing_weight, candidates, seeds, scheduler, steps, guidance, attributes, concept_images
+    )
     with (
         options.open_engine(model, gallery, db, url, device, generator) as engine,
         progress_bar("drawing", keep=False) as on_progress,

@@ -10,7 +10,7 @@ from gair_search.errors import GairError
 from gair_search.paths import write_atomically
 
 if TYPE_CHECKING:
-    from gair_search.gair.drawing import Candidate, GairResult
+    from gair_search.gair.result import Candidate, GairResult
 
 SIDE = 192
 """Pixels to the shorter side of an image; smaller ones are enlarged."""
@@ -58,7 +58,7 @@ def draw_grid(result: "GairResult") -> Image.Image:
     draw.text((_PAD, _PAD), _shorten(result.query.prompt, bold, canvas.width - 2 * _PAD), _INK, bold)
     for column, one in enumerate(result.candidates):
         left = _PAD + column * (cell[0] + _PAD)
-        selected = one.w == result.selected_weight and len(result.candidates) > 1
+        selected = one.mixing_weight == result.selected_weight and len(result.candidates) > 1
         for row, pixels in enumerate(one.images):
             image = Image.fromarray(pixels).resize(cell, Image.Resampling.BICUBIC)
             canvas.paste(image, (left, top + row * (cell[1] + _PAD)))
@@ -74,9 +74,9 @@ def draw_grid(result: "GairResult") -> Image.Image:
 def _caption(one: "Candidate", result: "GairResult") -> list[str]:
     """What stands below a candidate."""
     word = "by hand" if result.by_hand else "selected"
-    mark = f", {word}" if one.w == result.selected_weight and len(result.candidates) > 1 else ""
+    mark = f", {word}" if one.mixing_weight == result.selected_weight and len(result.candidates) > 1 else ""
     mark = ", context" if one.context_only else mark
-    lines = [f"w = {one.w:.3g}{mark}"]
+    lines = [f"w = {one.mixing_weight:.3g}{mark}"]
     if one.score is not None:
         lines += [f"object {one.object_score:.3f}", f"context {one.context_score:.3f}"]
     if one.excluded:

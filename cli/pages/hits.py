@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from gair_search.cli.pages.html import photo_urls, pixel_urls, write_page
 
 if TYPE_CHECKING:
-    from gair_search.gair.drawing import GairResult
+    from gair_search.gair.result import GairResult
     from gair_search.gallery import Hit
     from gair_search.query.compiler import Query
 

@@ -11,8 +11,7 @@ images, which are those of w = 0.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -22,7 +21,6 @@ from torch import Tensor
 
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, GairError
-from gair_search.generation.generator import Sampling
 from gair_search.query.compiler import (
     CompiledPrompt,
     Lookup,
@@ -44,60 +42,10 @@ STEP = 0.1
 TENTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """The candidates of the plain loop."""
 
-SEEDS = (0, 1)
-"""Of the noise, unless given: one image a candidate leaves the selection to chance (benchmarks/RESULTS.md)."""
-
 Evaluate = Callable[[Sequence[float]], Mapping[float, float]]
 """Candidate weights -> the score of each; -inf where no image of it is any good."""
 
 _TEXTS_AT_ONCE = 32
-
-
-@dataclass(frozen=True)
-class GairOptions:
-    """How GAIR selects the mixing weight.
-
-    Attributes:
-        w: the mixing weight, set by hand; None lets the scores select it.
-        candidates: candidate weights in 0..1; None tries `coarse` and then refines around the best.
-        coarse: where refining begins.
-        step: distance in w below which nothing is refined.
-        seeds: of the noise; each candidate gets one image a seed, and its scores are their means.
-        sampling: how images are drawn.
-        attributes: in the concept's place at w = 0; the token's own unless given.
-        concept_images: files whose mean features make the object score; the token's own mean unless given.
-        cache: whether images are kept on disk.
-
-    Raises:
-        GairError: a weight outside 0..1, no candidate, no seed, or `w` beside `candidates`.
-    """
-
-    w: float | None = None
-    candidates: tuple[float, ...] | None = None
-    coarse: tuple[float, ...] = COARSE
-    step: float = STEP
-    seeds: tuple[int, ...] = SEEDS
-    sampling: Sampling = field(default_factory=Sampling)
-    attributes: tuple[str, ...] = ()
-    concept_images: tuple[str | Path, ...] = ()
-    cache: bool = True
-
-    def __post_init__(self) -> None:
-        for w in (*self.coarse, *(self.candidates or ()), *(() if self.w is None else (self.w,))):
-            if not 0 <= w <= 1:
-                raise GairError(f"mixing weight {w}: expected 0 (attributes alone) to 1 (the concept alone)")
-        if not self.coarse or (self.candidates is not None and (self.w is not None or not self.candidates)):
-            raise GairError("expected one candidate weight or more, or a mixing weight by hand, and not both")
-        if not self.step > 0:
-            raise GairError(f"step {self.step}: expected a distance above 0, as {STEP}")
-        if not self.seeds or any(not 0 <= seed < 2**63 for seed in self.seeds):
-            raise GairError(f"seeds {list(self.seeds)}: expected one or more, each 0 to 2**63 - 1")
-
-    @property
-    def tried(self) -> tuple[float, ...]:
-        """The weights to begin with, sorted, once each."""
-        given = self.coarse if self.candidates is None else self.candidates
-        return tuple(sorted(set(given if self.w is None else (self.w,))))
 
 
 @dataclass(frozen=True)

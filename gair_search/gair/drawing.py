@@ -4,8 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -16,7 +15,6 @@ from torch import Tensor
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import GeneratorError
 from gair_search.gair.algorithm import (
-    GairOptions,
     Mixture,
     coarse_to_fine,
     context_score,
@@ -24,103 +22,15 @@ from gair_search.gair.algorithm import (
     select,
 )
 from gair_search.gair.cache import Drawn, ImageCache
+from gair_search.gair.options import GairConfig
+from gair_search.gair.result import Candidate
 from gair_search.generation.generator import Generator, Sampling
-
-if TYPE_CHECKING:
-    from gair_search.query.compiler import Query
 
 BLANK = 2
 """An image whose lightest and darkest values, of 0..255, are this near to each other shows nothing."""
 
 _FORMAT = 1  # of the cache's keys; a higher one draws anew
 _EMBEDDED_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A candidate weight, what was drawn for it, and how that scored.
-
-    Attributes:
-        w: the mixing weight.
-        images: uint8 `[S, height, width, 3]`, one a seed, the excluded ones among them.
-        object_score, context_score: means over the images that count, in -1..1; None without such images, or
-            where the prompt has no concept.
-        excluded: how many images are blank (black, of one colour, NaN), and don't count.
-        context_only: drawn for the context images, w = 0, and not to be selected.
-    """
-
-    w: float
-    images: NDArray[np.uint8]
-    object_score: float | None
-    context_score: float | None
-    excluded: int
-    context_only: bool = False
-
-    @property
-    def score(self) -> float | None:
-        """The worse of the two (Algorithm 1)."""
-        if self.object_score is None or self.context_score is None:
-            return None
-        return min(self.object_score, self.context_score)
-
-    def to_json(self) -> dict[str, Any]:
-        """Without the images."""
-        scores = {"object_score": self.object_score, "context_score": self.context_score, "score": self.score}
-        return {"w": self.w, **scores, "excluded": self.excluded, "context_only": self.context_only}
-
-
-@dataclass(frozen=True)
-class GairResult:
-    """What GAIR saw, and the query that came of it.
-
-    Attributes:
-        selected_weight: the mixing weight of the query.
-        by_hand: whether it was given.
-        candidates: by w.
-        query: with the mixed vector; `Engine.search` takes it as it is.
-        concept: name of the concept; None where the prompt has none.
-        attributes: what stood in the concept's place at w = 0.
-        concept_features, context_features: mean features `[embed_dim]` of the concept images and of the images
-            at w = 0; None without a concept.
-        sampling, seeds: how the images were drawn.
-        denoiser_rows: rows that went through the UNet for them.
-        cached: images that were on disk already.
-        warnings: what the user should know.
-    """
-
-    selected_weight: float
-    by_hand: bool
-    candidates: tuple[Candidate, ...]
-    query: "Query"
-    concept: str | None
-    attributes: tuple[str, ...]
-    concept_features: NDArray[np.float32] | None
-    context_features: NDArray[np.float32] | None
-    sampling: Sampling
-    seeds: tuple[int, ...]
-    denoiser_rows: int
-    cached: int
-    warnings: tuple[str, ...]
-
-    @property
-    def selected(self) -> Candidate:
-        """The candidate of the selected weight."""
-        return next(candidate for candidate in self.candidates if candidate.w == self.selected_weight)
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values, without images and vectors."""
-        return {
-            "selected_weight": self.selected_weight,
-            "by_hand": self.by_hand,
-            "concept": self.concept,
-            "attributes": list(self.attributes),
-            "candidates": [candidate.to_json() for candidate in self.candidates],
-            "sampling": asdict(self.sampling),
-            "seeds": list(self.seeds),
-            "denoiser_rows": self.denoiser_rows,
-            "images_from_cache": self.cached,
-            "warnings": list(self.warnings),
-        }
 
 
 class Visualizer:
@@ -164,7 +74,7 @@ class Visualizer:
         return [found[key] for key in keys]
 
     def explore(
-        self, mixture: Mixture, concept_features: NDArray[np.float32], options: GairOptions
+        self, mixture: Mixture, concept_features: NDArray[np.float32], options: GairConfig
     ) -> tuple[dict[float, Candidate], NDArray[np.float32]]:
         """Draw and score candidates: all of a round, and all seeds, in one batch.
 
@@ -197,22 +107,24 @@ class Visualizer:
                 seen[w] = _candidate(w, drawn[w], concept_features, context)
             return {w: _or_worst(seen[w].score) for w in weights}
 
-        if options.w is None and options.candidates is None:
-            coarse_to_fine(evaluate, options.tried, options.step)
+        if options.mixing_weight is None and options.candidates is None:
+            coarse_to_fine(evaluate, options.first_weights, options.step)
         else:
-            evaluate(options.tried)
+            evaluate(options.first_weights)
         self._warn_excluded(drawn)
         context = _features(drawn[0.0])
         if 0.0 not in seen:
             seen[0.0] = replace(_candidate(0.0, drawn[0.0], concept_features, context), context_only=True)
         return {w: seen[w] for w in sorted(seen)}, context.mean(axis=0)
 
-    def context(self, mixture: Mixture, options: GairOptions) -> NDArray[np.float32]:
+    def context(self, mixture: Mixture, options: GairConfig) -> NDArray[np.float32]:
         """Mean features `[embed_dim]` of the context images alone. Raises as `explore`."""
-        alone = GairOptions(w=0.0, seeds=options.seeds, sampling=options.sampling, cache=options.cache)
+        alone = GairConfig(
+            mixing_weight=0.0, seeds=options.seeds, sampling=options.sampling, cache=options.cache
+        )
         return self.explore(mixture, np.zeros_like(mixture.concept_query), alone)[1]
 
-    def show(self, conditioning: Tensor, options: GairOptions) -> Candidate:
+    def show(self, conditioning: Tensor, options: GairConfig) -> Candidate:
         """Images of a prompt as it is, `[n_ctx, text_width]`, one a seed, without scores."""
         rows = conditioning.expand(len(options.seeds), -1, -1)
         drawn = self.draw(rows, options.seeds, options.sampling)
@@ -221,7 +133,7 @@ class Visualizer:
         return Candidate(1.0, images, None, None, len(drawn) - len(_features(drawn)))
 
     def _rows(
-        self, mixture: Mixture, weights: Sequence[float], options: GairOptions
+        self, mixture: Mixture, weights: Sequence[float], options: GairConfig
     ) -> dict[float, list[Drawn]]:
         """Images of weights, one a seed, as one batch; rows of a seed beside each other share its first step."""
         if not weights:

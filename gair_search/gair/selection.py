@@ -9,14 +9,11 @@ from numpy.typing import NDArray
 
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, GairError, GairWarning
-from gair_search.gair.algorithm import (
-    GairOptions,
-    Mixture,
-    mixture,
-    prompt_conditioning,
-)
+from gair_search.gair.algorithm import Mixture, mixture, prompt_conditioning
 from gair_search.gair.cache import ImageCache
-from gair_search.gair.drawing import GairResult, Visualizer, best
+from gair_search.gair.drawing import Visualizer, best
+from gair_search.gair.options import GairConfig
+from gair_search.gair.result import GairResult
 from gair_search.gallery import Hit
 from gair_search.generation.generator import Generator
 from gair_search.query.compiler import Lookup, Query, plain_query
@@ -42,7 +39,7 @@ class Subject:
     concept_features: NDArray[np.float32]
 
     @classmethod
-    def of(cls, prompt: str, encoder: Encoder, lookup: Lookup, options: GairOptions) -> "Subject":
+    def of(cls, prompt: str, encoder: Encoder, lookup: Lookup, options: GairConfig) -> "Subject":
         """Gather it; no tower is read, save for images that the options name.
 
         Raises:
@@ -70,7 +67,7 @@ def mixed_concept(prompt: str, lookup: Lookup) -> CustomToken:
     return next(iter(tokens.values()))
 
 
-def attributes_of(token: CustomToken, options: GairOptions) -> list[str]:
+def attributes_of(token: CustomToken, options: GairConfig) -> list[str]:
     """What stands in a concept's place at w = 0. Raises ConceptError where nothing says it."""
     if found := list(options.attributes) or facts.attributes(token):
         return found
@@ -79,7 +76,7 @@ def attributes_of(token: CustomToken, options: GairOptions) -> list[str]:
     )
 
 
-def features_of(token: CustomToken, encoder: Encoder, options: GairOptions) -> NDArray[np.float32]:
+def features_of(token: CustomToken, encoder: Encoder, options: GairConfig) -> NDArray[np.float32]:
     """Mean features `[embed_dim]` of a concept's images: of those that the options name, else of its file.
 
     Raises:
@@ -104,7 +101,7 @@ def features_of(token: CustomToken, encoder: Encoder, options: GairOptions) -> N
     return stored
 
 
-def mixed_query(prompt: str, w: float, encoder: Encoder, lookup: Lookup, options: GairOptions) -> Query:
+def mixed_query(prompt: str, w: float, encoder: Encoder, lookup: Lookup, options: GairConfig) -> Query:
     """The query of a prompt at a mixing weight in 0..1; no image is drawn.
 
     Raises:
@@ -117,14 +114,14 @@ def mixed_query(prompt: str, w: float, encoder: Encoder, lookup: Lookup, options
 def visualizer_for(
     encoder: Encoder,
     generator: Generator,
-    options: GairOptions,
+    options: GairConfig,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Visualizer:
     """A fresh visualizer, with the cache on disk where the options want it."""
     return Visualizer(encoder, generator, ImageCache() if options.cache else None, on_progress)
 
 
-def run(subject: Subject, visualizer: Visualizer, lookup: Lookup, options: GairOptions) -> GairResult:
+def run(subject: Subject, visualizer: Visualizer, lookup: Lookup, options: GairConfig) -> GairResult:
     """Draw the candidates, select the mixing weight, and compile the query with it.
 
     Raises:
@@ -132,7 +129,7 @@ def run(subject: Subject, visualizer: Visualizer, lookup: Lookup, options: GairO
     """
     told = subject.mixture(visualizer.encoder, lookup)
     candidates, context_features = visualizer.explore(told, subject.concept_features, options)
-    w = best(candidates) if options.w is None else options.w
+    w = best(candidates) if options.mixing_weight is None else options.mixing_weight
     if subject.token.facts.get(facts.METHOD) == facts.PROMPT_TUNING:
         visualizer.warnings.append(
             f"<{subject.token.name}> was learned by prompt tuning, for telling images apart: images drawn of it may "
@@ -140,7 +137,7 @@ def run(subject: Subject, visualizer: Visualizer, lookup: Lookup, options: GairO
         )
     return GairResult(
         selected_weight=w,
-        by_hand=options.w is not None,
+        by_hand=options.mixing_weight is not None,
         candidates=tuple(candidates.values()),
         query=_query(subject.prompt, told, w),
         concept=subject.token.name,
@@ -156,7 +153,7 @@ def run(subject: Subject, visualizer: Visualizer, lookup: Lookup, options: GairO
 
 
 def drawn_as_it_is(
-    prompt: str, reason: str, visualizer: Visualizer, lookup: Lookup, options: GairOptions
+    prompt: str, reason: str, visualizer: Visualizer, lookup: Lookup, options: GairConfig
 ) -> GairResult:
     """The result of a prompt that can't be mixed, for the `reason` that it warns with: at w = 1, without scores.
 

@@ -69,14 +69,14 @@ class Query:
         vector: float32 `[embed_dim]`, L2-normalised.
         tokens: how the prompt was read.
         terms: the whole queries that were added, as (factor, text or image path); the prompt's own first.
-        w: GAIR's mixing weight; None where nothing was mixed.
+        mixing_weight: GAIR's w; None where nothing was mixed.
     """
 
     prompt: str
     vector: NDArray[np.float32]
     tokens: tuple[Token, ...]
     terms: tuple[tuple[float, str], ...]
-    w: float | None = None
+    mixing_weight: float | None = None
 
     def explanation(self) -> dict[str, Any]:
         """As JSON values."""
@@ -84,7 +84,7 @@ class Query:
             "prompt": self.prompt,
             "tokens": [asdict(token) for token in self.tokens],
             "terms": [{"factor": factor, "query": query} for factor, query in self.terms],
-            **({} if self.w is None else {"mixing_weight": self.w}),
+            **({} if self.mixing_weight is None else {"mixing_weight": self.mixing_weight}),
         }
 
 

@@ -39,7 +39,7 @@ from gair_search.benchmarks.methods.concepts import (
 from gair_search.benchmarks.tables.retrieval import METHODS, RetrievalConfig, retrieval
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, DatasetError, GairError
-from gair_search.gair.algorithm import GairOptions
+from gair_search.gair.options import GairConfig
 from gair_search.generation.generator import Generator, Sampling
 from gair_search.learning.joint import PAPER, Objective
 from gair_search.learning.subspace import project
@@ -185,8 +185,8 @@ def test_captions_reach_the_diffusion_loss_with_their_own_image(study: Study) ->
 def test_the_table_in_small_with_resume_and_runs(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quick = GairOptions(candidates=(0.0, 1.0), sampling=Sampling("ddim", steps=2, guidance=1.0))
-    monkeypatch.setattr(table, "GairOptions", lambda: quick)
+    quick = GairConfig(candidates=(0.0, 1.0), sampling=Sampling("ddim", steps=2, guidance=1.0))
+    monkeypatch.setattr(table, "GairConfig", lambda: quick)
     monkeypatch.setattr(polar, "PAPER", polar.PolarConfig(steps=2))
     done: list[tuple[int, int]] = []
     report = retrieval(

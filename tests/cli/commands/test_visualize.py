@@ -14,7 +14,7 @@ from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from gair_search.engine import Engine
 from gair_search.errors import GairError
-from gair_search.gair.drawing import Candidate, GairResult
+from gair_search.gair.result import Candidate, GairResult
 from gair_search.gallery import GalleryConfig, Hit
 from gair_search.generation.generator import Sampling
 from gair_search.query.compiler import Query, Token
@@ -86,7 +86,7 @@ def test_the_grid_shows_each_image_and_frames_the_selected_column() -> None:
             cell = pixels[top + row * (side + pad) :, left : left + side][:side]
             assert (cell[5:-5, 5:-5] == candidate.images[row, 0, 0]).all()
         framed = (pixels[top + 20, left - 5 : left] == mark).all(1).any()
-        assert framed == (candidate.w == 0.5)
+        assert framed == (candidate.mixing_weight == 0.5)
     plain = np.asarray(grid.draw_grid(seen(1.0))).astype(int)
     assert not (plain[top + 20, pad + side + 2 : pad + side + 10] == mark).all(1).any()
 
@@ -128,9 +128,9 @@ def test_query_with_gair_searches_with_what_it_selects(gair: Gair, ready: None, 
     code, out, err = gair("query", PROMPT, "--gair", *QUICK[:4], "--seeds", "0,1", "--html", file, "--json")
     assert (code, "error" in err) == (0, False)
     answer = json.loads(out)
-    scores = {one["w"]: one["score"] for one in answer["candidates"]}
+    scores = {one["mixing_weight"]: one["score"] for one in answer["candidates"]}
     assert {0.0, 0.6, 0.8, 1.0} <= set(scores)
-    assert [one["w"] for one in answer["candidates"] if one["context_only"]] == [0.0]
+    assert [one["mixing_weight"] for one in answer["candidates"] if one["context_only"]] == [0.0]
     assert scores[answer["selected_weight"]] == max(score for w, score in scores.items() if w)
     for one in answer["candidates"]:
         assert one["score"] == min(one["object_score"], one["context_score"])
@@ -141,7 +141,7 @@ def test_query_with_gair_searches_with_what_it_selects(gair: Gair, ready: None, 
     assert html.count("data:image/jpeg;base64,") == 2 * len(scores) + 4
     assert "http://" not in html
     # the same weight by hand gives the same hits, and draws nothing
-    by_hand = json.loads(gair("query", PROMPT, "--w", answer["selected_weight"], "--json")[1])
+    by_hand = json.loads(gair("query", PROMPT, "--mixing-weight", answer["selected_weight"], "--json")[1])
     assert by_hand["selected_weight"] == answer["selected_weight"]
     assert "candidates" not in by_hand
     assert [hit["path"] for hit in by_hand["hits"]] == [hit["path"] for hit in answer["hits"]]
@@ -186,10 +186,10 @@ def test_slips_are_told_before_anything_is_drawn(gair: Gair, ready: None, tmp_pa
     for code, said, args in (
         (2, "--gair=maybe", ("query", PROMPT, "--gair=maybe")),
         (2, "--steps says how images are drawn", ("query", PROMPT, "--steps", "3")),
-        (2, "--w", ("query", PROMPT, "--w", "1.5")),
+        (2, "--mixing-weight", ("query", PROMPT, "--mixing-weight", "1.5")),
         (1, "mixing weight 2.0: expected 0", ("query", PROMPT, "--gair", "--candidates", "0,2")),
         (1, '"0;1" can\'t be read as numbers', ("query", PROMPT, "--gair", "--seeds", "0;1")),
-        (1, "and not both", ("query", PROMPT, "--gair", "--w", "0.5", "--candidates", "0")),
+        (1, "and not both", ("query", PROMPT, "--gair", "--mixing-weight", "0.5", "--candidates", "0")),
         (1, "colour", ("query", PROMPT, "--gair", "--where", "colour=red")),
         (1, "no suffix of a picture", ("visualize", PROMPT, "-o", tmp_path / "grid.txt")),
         (1, "expected one of ddim", ("visualize", PROMPT, "-o", tmp_path / "g.png", "--scheduler", "euler")),

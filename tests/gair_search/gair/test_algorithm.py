@@ -28,7 +28,6 @@ from gair_search.errors import (
 from gair_search.gair.algorithm import (
     COARSE,
     TENTHS,
-    GairOptions,
     aligned,
     coarse_to_fine,
     concept_places,
@@ -49,6 +48,7 @@ from gair_search.gair.drawing import (
     blank,
     embedded,
 )
+from gair_search.gair.options import GairConfig
 from gair_search.gallery import GalleryConfig
 from gair_search.generation.generator import Generator, Sampling
 from gair_search.images.reading import load_pixels
@@ -57,7 +57,7 @@ from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.facts import METHOD, PROMPT_TUNING
 
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
-QUICK = GairOptions(seeds=(0,), sampling=Sampling("ddim", 2))
+QUICK = GairConfig(seeds=(0,), sampling=Sampling("ddim", 2))
 PROMPT = "a * dress on (grass:1.5)"
 
 
@@ -160,7 +160,7 @@ def test_mixing_like_with_like_changes_nothing_token_weights_included(
         told = mixture(prompt, tiny, lambda _: same, ["blue"])
         assert torch.allclose(told.concept, told.attributes_mean, atol=1e-6)
         assert np.allclose(told.query_vector(0.0), told.concept_query, atol=1e-5)
-        assert torch.allclose(told.concept, prompt_conditioning(prompt, tiny, lambda _: same), atol=1e-6)
+        assert torch.allclose(told.concept, prompt_conditioning(prompt, tiny, lambda _: same), atol=1e-5)
 
 
 def test_places_of_concepts(tiny: Encoder, token: CustomToken) -> None:
@@ -226,11 +226,11 @@ def test_refining_finds_the_loops_best_of_a_single_peak(peak: float) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"w": 1.5}, r"mixing weight 1.5: expected 0"),
+        ({"mixing_weight": 1.5}, r"mixing weight 1.5: expected 0"),
         ({"candidates": (0.5, -0.1)}, "mixing weight -0.1"),
         ({"candidates": (math.nan,)}, "mixing weight nan"),
         ({"candidates": ()}, "one candidate weight or more"),
-        ({"w": 0.5, "candidates": (0.5,)}, "not both"),
+        ({"mixing_weight": 0.5, "candidates": (0.5,)}, "not both"),
         ({"step": 0}, "step 0"),
         ({"seeds": ()}, "seeds"),
         ({"seeds": (-1,)}, "seeds"),
@@ -238,7 +238,7 @@ def test_refining_finds_the_loops_best_of_a_single_peak(peak: float) -> None:
 )
 def test_options_out_of_range_are_told(options: dict, said: str) -> None:
     with pytest.raises(GairError, match=said):
-        GairOptions(**options)
+        GairConfig(**options)
 
 
 # drawing
@@ -257,9 +257,9 @@ def test_the_batch_equals_the_loop_image_by_image(
             generator.sample(told.conditioning([w]), [seed], options.sampling)[0] for seed in options.seeds
         ]
         assert np.abs(candidate.images.astype(int) - torch.stack(alone).numpy()).max() <= 1
-        one = Visualizer(tiny, generator).explore(told, features, replace(options, candidates=None, w=w))[0][
-            w
-        ]
+        one = Visualizer(tiny, generator).explore(
+            told, features, replace(options, candidates=None, mixing_weight=w)
+        )[0][w]
         assert one.score == pytest.approx(candidate.score, abs=1e-4)
         shown = embedded(torch.from_numpy(candidate.images), tiny)
         assert candidate.object_score == pytest.approx(object_score(shown, features), abs=1e-5)
@@ -383,15 +383,15 @@ def test_what_is_on_disk_is_not_drawn_again(engine: Engine) -> None:
 
 
 def test_damaged_files_are_drawn_again(engine: Engine, home: Path) -> None:
-    first = engine.gair(PROMPT, replace(QUICK, w=0.5))
+    first = engine.gair(PROMPT, replace(QUICK, mixing_weight=0.5))
     files = sorted((home / "cache" / "generated").glob("*.png"))
     assert len(files) == 2  # w = 0 and 0.5
     files[0].write_bytes(b"nonsense")
     Image.new("RGB", (16, 16)).save(files[1])  # an image, but without features
-    again = engine.gair(PROMPT, replace(QUICK, w=0.5))
+    again = engine.gair(PROMPT, replace(QUICK, mixing_weight=0.5))
     assert again.cached == 0
     assert again.to_json()["candidates"] == first.to_json()["candidates"]
-    assert engine.gair(PROMPT, replace(QUICK, w=0.5)).cached == 2
+    assert engine.gair(PROMPT, replace(QUICK, mixing_weight=0.5)).cached == 2
 
 
 def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
@@ -432,35 +432,37 @@ def test_w_of_one_is_the_plain_query_bit_for_bit_and_of_zero_the_attributes_mean
     engine: Engine, tiny: Encoder, token: CustomToken
 ) -> None:
     plain = engine.compile(PROMPT).vector
-    assert np.array_equal(engine.compile(PROMPT, w=1.0).vector, plain)
-    assert np.array_equal(engine.gair(PROMPT, replace(QUICK, w=1.0)).query.vector, plain)
+    assert np.array_equal(engine.compile(PROMPT, mixing_weight=1.0).vector, plain)
+    assert np.array_equal(engine.gair(PROMPT, replace(QUICK, mixing_weight=1.0)).query.vector, plain)
     one = replace(token, vectors=token.vectors[:1])
     engine.tokens.save(one)
     words = ["blue", "old"]
     mean = np.mean(
         [query_vector(PROMPT.replace("*", word), tiny, lambda _: one)[0] for word in words], axis=0
     )
-    zero = engine.compile(PROMPT, w=0.0, attributes=words)
+    zero = engine.compile(PROMPT, mixing_weight=0.0, attributes=words)
     assert np.allclose(zero.vector, mean / np.linalg.norm(mean), atol=1e-5)
     assert zero.explanation()["mixing_weight"] == 0.0
     plain = engine.compile(PROMPT).vector
     half = 0.5 * plain + 0.5 * mean
     assert np.allclose(
-        engine.compile(PROMPT, w=0.5, attributes=words).vector, half / np.linalg.norm(half), atol=1e-5
+        engine.compile(PROMPT, mixing_weight=0.5, attributes=words).vector,
+        half / np.linalg.norm(half),
+        atol=1e-5,
     )
 
 
 def test_a_search_with_gair_is_a_search_with_the_selected_weight(engine: Engine) -> None:
     seen = engine.gair(PROMPT, QUICK, plus=["0.5:grass"])
-    scores = {one.w: one.score for one in seen.candidates if not one.context_only}
+    scores = {one.mixing_weight: one.score for one in seen.candidates if not one.context_only}
     assert seen.selected_weight == select(scores)
     assert set(COARSE) <= set(scores)
-    expected = engine.compile(PROMPT, w=seen.selected_weight, plus=["0.5:grass"])
+    expected = engine.compile(PROMPT, mixing_weight=seen.selected_weight, plus=["0.5:grass"])
     assert np.allclose(seen.query.vector, expected.vector, atol=1e-6)
     assert seen.query.terms == expected.terms
     hits = engine.search(PROMPT, 4, gair=True, options=QUICK, plus=["0.5:grass"])
     assert hits == engine.search(seen.query, 4)
-    by_hand = engine.gair(PROMPT, replace(QUICK, w=0.6))
+    by_hand = engine.gair(PROMPT, replace(QUICK, mixing_weight=0.6))
     assert (by_hand.selected_weight, by_hand.by_hand, len(by_hand.candidates)) == (0.6, True, 2)
     assert by_hand.selected is by_hand.candidates[1]
 
@@ -492,7 +494,7 @@ def test_prompts_and_tokens_that_gair_cant_mix(engine: Engine, tiny: Encoder, to
 def test_concept_images_can_be_given(engine: Engine, tiny: Encoder, tmp_path: Path) -> None:
     engine.tokens.save(tiny_token(tiny, "bare", concept_features=""))
     photos = make_photos(tmp_path / "photos", 2)
-    seen = engine.gair("a <bare> dress", replace(QUICK, w=0.5, concept_images=tuple(photos)))
+    seen = engine.gair("a <bare> dress", replace(QUICK, mixing_weight=0.5, concept_images=tuple(photos)))
     pixels = np.stack([load_pixels(path, tiny.preprocessing) for path in photos])
     assert seen.concept_features is not None
     assert np.allclose(seen.concept_features, tiny.encode_images(pixels).mean(axis=0), atol=1e-6)
@@ -500,7 +502,7 @@ def test_concept_images_can_be_given(engine: Engine, tiny: Encoder, tmp_path: Pa
 
 def test_prompt_tuned_tokens_come_with_a_warning(engine: Engine, tiny: Encoder) -> None:
     engine.tokens.save(tiny_token(tiny, "tuned", **{METHOD: PROMPT_TUNING}))
-    (said,) = engine.gair("a <tuned> dress", replace(QUICK, w=0.5)).warnings
+    (said,) = engine.gair("a <tuned> dress", replace(QUICK, mixing_weight=0.5)).warnings
     assert "<tuned> was learned by prompt tuning" in said
 
 

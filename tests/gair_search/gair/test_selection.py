@@ -11,8 +11,8 @@ from support.generator import tiny_model, tiny_token
 from gair_search.encoder import models
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, GairError, GairWarning
-from gair_search.gair.algorithm import GairOptions
-from gair_search.gair.drawing import GairResult
+from gair_search.gair.options import GairConfig
+from gair_search.gair.result import GairResult
 from gair_search.gair.selection import (
     Subject,
     attributes_of,
@@ -68,22 +68,22 @@ def test_a_concept_may_stand_twice_under_both_of_its_names(tiny: Encoder, token:
 
 
 def test_what_the_options_name_goes_before_the_file(tiny: Encoder, token: CustomToken) -> None:
-    assert attributes_of(token, GairOptions()) == facts.attributes(token)
-    assert attributes_of(token, GairOptions(attributes=("red",))) == ["red"]
-    subject = Subject.of(PROMPT, tiny, lambda _: token, GairOptions(attributes=("red",)))
+    assert attributes_of(token, GairConfig()) == facts.attributes(token)
+    assert attributes_of(token, GairConfig(attributes=("red",))) == ["red"]
+    subject = Subject.of(PROMPT, tiny, lambda _: token, GairConfig(attributes=("red",)))
     assert (subject.prompt, subject.token, subject.attributes) == (PROMPT, token, ["red"])
     assert np.array_equal(subject.concept_features, facts.concept_features(token))
     short = replace(token, facts={**token.facts, facts.CONCEPT_FEATURES: facts.pack(np.ones(3, np.float32))})
     with pytest.raises(ConceptError, match=r"are those of .* learn it again"):
-        features_of(short, tiny, GairOptions())
+        features_of(short, tiny, GairConfig())
 
 
 def test_a_mixed_query_tells_its_weight(tiny: Encoder, token: CustomToken) -> None:
     plain = plain_query(PROMPT, tiny, lambda _: token)
-    whole = mixed_query(PROMPT, 1.0, tiny, lambda _: token, GairOptions())
+    whole = mixed_query(PROMPT, 1.0, tiny, lambda _: token, GairConfig())
     assert np.array_equal(whole.vector, plain.vector)
     assert (whole.tokens, whole.terms) == (plain.tokens, plain.terms)
-    assert (whole.w, plain.w) == (1.0, None)
+    assert (whole.mixing_weight, plain.mixing_weight) == (1.0, None)
 
 
 def test_gair_s_query_or_the_plain_one() -> None:

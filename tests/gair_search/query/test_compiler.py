@@ -146,6 +146,6 @@ def test_whole_queries_are_added_by_their_factors(encoder: Encoder) -> None:
     total = 0.5 * dog.vector + 2 * vector(encoder, "a cat") - vector(encoder, "grass")
     assert np.allclose(mixed.vector, total / np.linalg.norm(total), atol=1e-6)
     assert mixed.terms == ((1.0, "a dog"), (2.0, "a cat"), (-1.0, "grass"), (-0.5, "a dog"))
-    assert (mixed.prompt, mixed.tokens, mixed.w) == (dog.prompt, dog.tokens, None)
+    assert (mixed.prompt, mixed.tokens, mixed.mixing_weight) == (dog.prompt, dog.tokens, None)
     with pytest.raises(PromptError, match="cancel each other out"):
         summed(dog, (), ["a dog"], encoder, nobody)
