@@ -12,10 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from gair_search.encoder import models, trust
-from gair_search.encoder.models import EmbedderId, ModelSpec
+from gair_search.encoder.identity import EmbedderId, ModelSpec
 from gair_search.errors import ConceptError, GairError, ModelError
 from gair_search.gallery import (
     Gallery,
@@ -173,7 +171,7 @@ class Engine:
         return index_folders(
             paths,
             self.spec,
-            lambda pixels: self.encoder.encode_images(pixels),
+            lambda pixels: self.encoder.encode_pixels(pixels),
             self.gallery,
             prune=prune,
             config=config,
@@ -485,7 +483,7 @@ class Engine:
         self.check()
         path = Path(os.path.abspath(image))  # noqa: PTH100 - links are kept, as the indexer keeps them
         pixels = load_pixels(path, self.spec.preprocessing)  # told before torch is imported
-        features = self.encoder.encode_images(np.stack([pixels]))[0]
+        features = self.encoder.encode_pixels([pixels])[0]
         hits = self.gallery.search(features, k + 1, conditions, min_score)
         others = [hit for hit in hits if os.path.realpath(hit.path) != os.path.realpath(path)][:k]
         return [Hit(rank, h.score, h.path, h.id, h.payload) for rank, h in enumerate(others, start=1)]

@@ -243,7 +243,7 @@ def _embed(
                 paths.setdefault(name, []).append(result.file.path)
                 batch.append(result.pixels)
             if batch and (len(batch) == batch_size or done == len(flat)):
-                features.append(encoder.encode_images(np.stack(batch)))
+                features.append(encoder.encode_pixels(batch))
                 batch = []
             if on_progress:
                 on_progress(done, len(flat))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gair_search.encoder.models import ModelSpec
+from gair_search.encoder.identity import ModelSpec
 from gair_search.errors import GairError, GalleryError
 from gair_search.gallery import (
     Gallery,

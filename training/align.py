@@ -36,8 +36,8 @@ from gair_search.benchmarks.fashion_world import (
     render,
     scene,
 )
-from gair_search.encoder.clip import TextTower
 from gair_search.encoder.folding import fold_batch_norms
+from gair_search.encoder.text_tower import TextTower
 from training import checkpoint, image_tower
 from training.codes import ATTRIBUTES, CODES, DETAIL, DETAIL_DIM, scene_labels
 from training.corpus import SEED

@@ -15,8 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gair_search.benchmarks.fashion_world import caption, scene
-from gair_search.encoder.clip import Encoder, TextTower
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
+from gair_search.encoder.text_tower import TextTower
 from training import parallel
 from training.corpus import SEED
 from training.renders import N_RENDERS

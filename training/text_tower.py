@@ -30,7 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 from gair_search.benchmarks.fashion_world import Caption
-from gair_search.encoder.clip import TextEncoding, TextTower
+from gair_search.encoder.text_tower import TextEncoding, TextTower
 from training import checkpoint
 from training.codes import CODE_DIM, CODES, DETAIL, caption_code
 from training.corpus import HELD_OUT, SEED
@@ -51,15 +51,15 @@ MAX_TOKENS = 40
 
 def initialise(tower: TextTower) -> None:
     """Start the table and the projection from the teacher's features of every token's text."""
-    vocabulary = [tower.piece(i) or "." for i in range(tower.tower.vocab_size)]
+    vocabulary = [tower.piece(i) or "." for i in range(tower.transformer.vocab_size)]
     features = torch.from_numpy(embed(load_teacher(), vocabulary))
     _, _, basis = torch.pca_lowrank(features, q=tower.width, center=False, niter=4)
     table = features @ basis
     with torch.no_grad():
-        tower.tower.token_embedding.weight.copy_(0.05 * table / table.std())
-        tower.tower.text_projection.zero_()
-        tower.tower.text_projection[:, :SEMANTIC_DIM] = basis.T / tower.width**0.5
-        tower.tower.text_projection[:, SEMANTIC_DIM:].normal_(std=1e-3)
+        tower.transformer.token_embedding.weight.copy_(0.05 * table / table.std())
+        tower.transformer.text_projection.zero_()
+        tower.transformer.text_projection[:, :SEMANTIC_DIM] = basis.T / tower.width**0.5
+        tower.transformer.text_projection[:, SEMANTIC_DIM:].normal_(std=1e-3)
 
 
 def token_batches(lengths: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
@@ -126,13 +126,13 @@ def encode_pseudo(tower: TextTower, ids: list[list[int]], detail: Tensor, rng: n
         detail: `[B, n, PSEUDO_DIM]` of unit variance: n neighbouring pseudo-words a text.
         rng: where the places come from.
     """
-    table = tower.tower.token_embedding.weight
+    table = tower.transformer.token_embedding.weight
     n = detail.shape[1]
     places = [int(rng.integers(len(own) + 1)) for own in ids]
     filled = [[*own[:at], *[0] * n, *own[at:]] for own, at in zip(ids, places, strict=True)]
-    rows = torch.full((len(ids), max(map(len, filled)) + 2), tower.tokenizer.eot_token_id)
+    rows = torch.full((len(ids), max(map(len, filled)) + 2), tower.end_id)
     for row, own in zip(rows, filled, strict=True):
-        row[: len(own) + 1] = torch.tensor([tower.tokenizer.sot_token_id, *own])
+        row[: len(own) + 1] = torch.tensor([tower.start_id, *own])
     length = table.detach().norm(dim=-1).mean()
     words = detail @ pseudo_basis(tower.width) * (length / PSEUDO_DIM**0.5)
     at = torch.tensor(places)[:, None] + 1 + torch.arange(n)

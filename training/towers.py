@@ -11,7 +11,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import TextTransformer
 
-from gair_search.encoder.clip import TextTower
+from gair_search.encoder.text_tower import TextTower
 
 CONFIG: dict[str, Any] = json.loads((Path(__file__).parent / "open_clip_config.json").read_text("utf-8"))
 """The `open_clip_config.json` that ships with the weights."""
@@ -43,4 +43,4 @@ def clip_model() -> open_clip.CLIP:
 
 def text_state(tower: TextTower) -> dict[str, torch.Tensor]:
     """The tower's weights under the names that they have in the whole model."""
-    return {name.removeprefix("tower."): value for name, value in tower.state_dict().items()}
+    return {name.removeprefix("transformer."): value for name, value in tower.state_dict().items()}

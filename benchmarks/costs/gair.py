@@ -96,7 +96,7 @@ def stand_in(number: int, seed: int, encoder: Encoder) -> CustomToken:
     words = torch.tensor(tower.token_ids(f"{item.color} {item.pattern}"))
     rows = aligned(tower.token_embeddings(words.to(encoder.device)), N_VECTORS).cpu().numpy()
     noise = np.random.default_rng((seed, number)).normal(size=rows.shape) * 0.3 * rows.std()
-    features = encoder.encode_images(pixels).mean(axis=0)
+    features = encoder.encode_pixels(pixels).mean(axis=0)
     said = {facts.ATTRIBUTES: ATTRIBUTES, facts.CONCEPT_FEATURES: facts.pack(features)}
     name = f"stand-in-{number}"
     vectors = (rows + noise).astype(np.float32)

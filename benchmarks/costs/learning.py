@@ -28,7 +28,7 @@ from gair_search.benchmarks.harness.cells import Table
 from gair_search.benchmarks.harness.measures import summary
 from gair_search.benchmarks.harness.timing import Task, TimedPart, shown
 from gair_search.encoder.clip import Encoder
-from gair_search.encoder.models import ModelSpec
+from gair_search.encoder.identity import ModelSpec
 from gair_search.errors import ConceptError, GeneratorError
 from gair_search.generation.export import assemble, pipeline_folder
 from gair_search.generation.generator import Generator

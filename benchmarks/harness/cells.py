@@ -85,7 +85,7 @@ class Work:
         rows = []
         for i in range(0, len(pictures), BATCH):
             batch = [encoder.preprocessing.pixels(picture.image(side)) for picture in pictures[i : i + BATCH]]
-            rows.append(encoder.encode_images(np.stack(batch)))
+            rows.append(encoder.encode_pixels(batch))
             if on_progress:
                 on_progress(len(batch))
         features = np.concatenate(rows)

@@ -26,7 +26,7 @@ from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
 from gair_search.learning.joint import Settings as Learning
 from gair_search.learning.lessons import settings_for
-from gair_search.learning.negatives import N_NEGATIVES, from_pixels, parent_images
+from gair_search.learning.negatives import N_NEGATIVES, parent_images
 from gair_search.tokens import facts
 
 Source = Literal["fashion", "dreambooth", "textual-inversion"]
@@ -238,7 +238,7 @@ class LearnedTokens:
 
             def draw() -> str:
                 images = parent_images(parent, self.encoder, generator, N_NEGATIVES)
-                return facts.pack(from_pixels(images, self.encoder).ravel())
+                return facts.pack(self.encoder.encode_pixels(images).ravel())
 
             packed = self.kept.drawn.cell(f"negatives/{parent}", draw)
             self._drawn[parent] = facts.unpack(packed).reshape(-1, self.encoder.spec.embed_dim)

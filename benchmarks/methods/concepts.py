@@ -137,7 +137,7 @@ class Study:
 
 def plain(encoder: Encoder, texts: Sequence[str]) -> Features:
     """Text features `[len(texts), embed_dim]` of plain texts."""
-    return np.concatenate([encoder.encode_plain(text).cpu().numpy() for text in texts])
+    return encoder.encode_texts(texts)
 
 
 def normalised(rows: NDArray[np.floating]) -> Features:
@@ -235,7 +235,7 @@ def palavra(study: Study) -> Tensor:
     tower, parent = study.encoder.text_tower, study.concept.parent
     slot = Slot.of(tower, "a photo of a", "")
     word = attributes.average_embeddings(tower, [parent.split()[-1]])
-    (coarse,) = study.encoder.encode_plain(f"a photo of a {parent}").clone()
+    (coarse,) = torch.from_numpy(study.encoder.encode_texts([f"a photo of a {parent}"]))
     image = torch.from_numpy(normalised(study.images.mean(0))).to(coarse)
     vector = word.clone().requires_grad_(True)
     optim = torch.optim.Adam([vector], lr=PALAVRA_RATE)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gair_search.benchmarks.datasets.labelled import Class
-from gair_search.encoder.clip import TextTower
+from gair_search.encoder.text_tower import TextTower
 from gair_search.learning import attributes
 from gair_search.learning import token_weights as tw
 from gair_search.learning.joint import Denoiser, Settings

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gair_search.encoder.clip import TextTower
-from gair_search.encoder.models import ModelSpec, own_settings
+from gair_search.encoder.identity import ModelSpec
+from gair_search.encoder.model_settings import read_model_settings
+from gair_search.encoder.text_tower import TextTower
 
 IDENTIFIER = "sks"
 
@@ -48,8 +49,8 @@ PAPER = PolarConfig()
 
 
 def settings_for(spec: ModelSpec) -> PolarConfig:
-    """The settings in a model's own folder, else the paper's. Raises ModelError as `own_settings`."""
-    return own_settings(spec, POLAR, PAPER)
+    """The settings in a model's own folder, else the paper's. Raises ModelError as `read_model_settings`."""
+    return read_model_settings(spec, POLAR, PAPER)
 
 
 def first_factors(width: int, rank: int, seed: int) -> Tensor:
@@ -88,10 +89,10 @@ class LastBlock(nn.Module):
 
     def __init__(self, tower: TextTower) -> None:
         super().__init__()
-        blocks = tower.tower.transformer.resblocks
-        self.text = TextTower(tower.tower, tower.tokenizer)
+        blocks = tower.blocks
+        self.text = TextTower(tower.transformer, tower.tokenizer)
         self.text.start_block = len(blocks) - 1
-        self._name = f"text.tower.transformer.resblocks.{len(blocks) - 1}.attn.in_proj_weight"
+        self._name = f"text.transformer.transformer.resblocks.{len(blocks) - 1}.attn.in_proj_weight"
 
     def forward(self, hidden: Tensor, end: Tensor) -> Tensor:
         """Text features `[B, embed_dim]` from the hidden states in front of the block `[B, n, text_width]`."""
@@ -100,7 +101,7 @@ class LastBlock(nn.Module):
     @torch.no_grad()
     def hidden(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """What `forward` takes, of plain texts: no update reaches it."""
-        embeddings, end = self.text.laid_out([self.text.token_ids(text) for text in texts])
+        embeddings, end = self.text.embed_ids([self.text.token_ids(text) for text in texts])
         return self.text.before_start_block(embeddings), end
 
     def with_update(self, hidden: Tensor, end: Tensor, factors: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def compiled(encoder: Encoder, prompts: Sequence[str]) -> list[CompiledPrompt]:
 def stori(encoder: Encoder, prompts: Sequence[CompiledPrompt]) -> NDArray[np.float32]:
     """SToRI: token weights as factors on attention (Kim et al. 2024, equation 4)."""
     embeddings, end, weights = _batch(prompts)
-    return encoder.encode_text(embeddings, end, weights).features.cpu().numpy()
+    return encoder.encode_embeddings(embeddings, end, weights).features.cpu().numpy()
 
 
 def modified_prompt_weighting(encoder: Encoder, prompts: Sequence[CompiledPrompt]) -> NDArray[np.float32]:
@@ -36,19 +36,21 @@ def modified_prompt_weighting(encoder: Encoder, prompts: Sequence[CompiledPrompt
     """
     embeddings, end, weights = _batch(prompts)
     tower = encoder.text_tower
-    block = tower.tower.transformer.resblocks[tower.start_block]
-    start, stop = tower.tokenizer.sot_token_id, tower.tokenizer.eot_token_id
+    block = tower.blocks[tower.start_block]
+    start, stop = tower.start_id, tower.end_id
     ids = torch.tensor([[start] + [stop] * (embeddings.shape[1] - 1)], device=embeddings.device)
     seen: list[Tensor] = []
     with block.register_forward_pre_hook(lambda _, args: seen.append(args[0])):
-        encoder.encode_text(tower.token_embeddings(ids), torch.ones(1, dtype=torch.long, device=ids.device))
+        encoder.encode_embeddings(
+            tower.token_embeddings(ids), torch.ones(1, dtype=torch.long, device=ids.device)
+        )
     empty = seen[0]
 
     def weigh(_: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (empty + weights.unsqueeze(-1).to(empty) * (args[0] - empty), *args[1:])
 
     with block.register_forward_pre_hook(weigh):
-        return encoder.encode_text(embeddings, end).features.cpu().numpy()
+        return encoder.encode_embeddings(embeddings, end).features.cpu().numpy()
 
 
 WEIGHTINGS: dict[str, Method] = {

@@ -20,7 +20,7 @@ import psutil
 from numpy.typing import NDArray
 from qdrant_client import QdrantClient
 
-from gair_search.encoder.models import EmbedderId
+from gair_search.encoder.identity import EmbedderId
 from gair_search.gallery import (
     Gallery,
     GalleryConfig,

@@ -68,12 +68,12 @@ def image_features(encoder: Encoder, images: Sequence[Image.Image]) -> NDArray[n
     """`[N, embed_dim]`, normalised."""
     batches = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
     pixels = (np.stack([encoder.preprocessing.pixels(image) for image in batch]) for batch in batches)
-    return np.concatenate([encoder.encode_images(batch) for batch in pixels])
+    return np.concatenate([encoder.encode_pixels(batch) for batch in pixels])
 
 
 def text_features(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
     """`[N, embed_dim]`, normalised."""
-    return np.concatenate([encoder.encode_plain(text).cpu().numpy() for text in texts])
+    return encoder.encode_texts(texts)
 
 
 def prompts() -> dict[str, dict[str, str]]:
@@ -116,11 +116,11 @@ def images_per_second(encoder: Encoder, batch: int = 32, runs: int = 5) -> float
     """How fast `encode_images` is on preprocessed pixels."""
     height, width = encoder.preprocessing.size
     pixels = np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
-    encoder.encode_images(pixels)
+    encoder.encode_pixels(pixels)
     seconds = []
     for _ in range(runs):
         began = time.perf_counter()
-        encoder.encode_images(pixels)
+        encoder.encode_pixels(pixels)
         seconds.append(time.perf_counter() - began)
     return batch / min(seconds)
 
@@ -129,7 +129,7 @@ def unfolded(model: str) -> Encoder:
     """The model as open_clip builds it, its batch norms where they were."""
     encoder = Encoder(resolve(model))
     with mock.patch("gair_search.encoder.clip.folded", lambda tower, example: tower):
-        encoder.encode_images(np.zeros((1, *encoder.preprocessing.size, 3), np.uint8))
+        encoder.encode_pixels(np.zeros((1, *encoder.preprocessing.size, 3), np.uint8))
     return encoder
 
 

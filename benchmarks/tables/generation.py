@@ -49,7 +49,8 @@ from gair_search.benchmarks.harness.sheets import (
 )
 from gair_search.benchmarks.methods.concepts import OURS, Study
 from gair_search.benchmarks.tables.retrieval import cell_name
-from gair_search.encoder.clip import Encoder, TextTower
+from gair_search.encoder.clip import Encoder
+from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import GairError
 from gair_search.gair.drawing import blank
 from gair_search.generation.generator import Sampling

@@ -219,7 +219,7 @@ class _Pools:
         images = self.work.features(self.encoder, pictures, self._advance)
         kept = []
         for name, phrase in CELEBA_PHRASES.items():
-            text = self.encoder.encode_plain(f"a photo of a person {phrase}").cpu().numpy()[0]
+            text = self.encoder.encode_texts([f"a photo of a person {phrase}"])[0]
             labels = data.labels[name][data.test]
             if labels.any() and not labels.all() and roc_auc(images @ text, labels) >= ZERO_SHOT_AUC:
                 kept.append(name)

@@ -51,7 +51,8 @@ from gair_search.benchmarks.methods.concepts import (
 )
 from gair_search.benchmarks.tables.generation import contexts_of
 from gair_search.benchmarks.tables.retrieval import cell_name
-from gair_search.encoder.clip import Encoder, TextTower
+from gair_search.encoder.clip import Encoder
+from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import DatasetError
 from gair_search.generation.generator import Sampling
 from gair_search.learning.attributes import average_embeddings

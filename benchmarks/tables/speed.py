@@ -202,9 +202,9 @@ class TextCost(TimedPart):
             searched.search(vector, 10)
 
         return {
-            "encoding plain text": lambda _: encoder.encode_text(plain.embeddings, plain.end),
-            "encoding plain text, again": lambda _: encoder.encode_text(plain.embeddings, plain.end),
-            "encoding with token weights": lambda _: encoder.encode_text(
+            "encoding plain text": lambda _: encoder.encode_embeddings(plain.embeddings, plain.end),
+            "encoding plain text, again": lambda _: encoder.encode_embeddings(plain.embeddings, plain.end),
+            "encoding with token weights": lambda _: encoder.encode_embeddings(
                 plain.embeddings, plain.end, weighted.token_weights
             ),
             "a query: parse, encode, search": query,
@@ -232,7 +232,7 @@ class IndexingCost(TimedPart):
         pixels = np.stack([load_pixels(file, encoder.preprocessing) for file in sorted(photos.iterdir())])
         batches = [pixels[i : i + BATCH] for i in range(0, len(pixels), BATCH)]
         return {
-            "image tower alone": lambda _: [encoder.encode_images(batch) for batch in batches],
+            "image tower alone": lambda _: [encoder.encode_pixels(batch) for batch in batches],
             "indexing": lambda _: indexed(encoder, photos, folder / f"gallery-{next(numbers)}").close(),
         }
 
@@ -253,5 +253,5 @@ def drawn(folder: Path, seed: int, n: int) -> Path:
 def indexed(encoder: Encoder, photos: Path, folder: Path) -> Gallery:
     """A new gallery of photos."""
     gallery = open_gallery(None, folder, None, None)
-    index_folders([photos], encoder.spec, encoder.encode_images, gallery, workers=0)
+    index_folders([photos], encoder.spec, encoder.encode_pixels, gallery, workers=0)
     return gallery

@@ -23,9 +23,9 @@ def models(
     """List the models on this machine and those that can be pulled."""
     if context.invoked_subcommand:
         return
-    from gair_search.encoder.models import listed
+    from gair_search.encoder.models import list_models
 
-    rows = list(listed(every))
+    rows = list(list_models(every))
     if as_json:
         output.print_json({"models": [vars(row) for row in rows]})
         return
@@ -44,7 +44,7 @@ def pull(
 ) -> None:
     """Download a model's weights."""
     from gair_search.encoder import trust
-    from gair_search.encoder.models import pull as pull_model
+    from gair_search.encoder.download import pull as pull_model
     from gair_search.encoder.models import resolve
 
     weights = pull_model(name)

@@ -14,7 +14,7 @@ TOLERANCE = 1e-4
 def fold_batch_norms(tower: nn.Module) -> nn.Module:
     """Fold each frozen batch norm that is registered right after a convolution into that, in place.
 
-    Order of registration is order of use in nearly all networks; `folded` checks it. What a timm layer does
+    Order of registration is order of use in nearly all networks; `fold_if_unchanged` checks it. What a timm layer does
     besides (its activation) stays in the batch norm's place.
 
     Args:
@@ -32,7 +32,7 @@ def fold_batch_norms(tower: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def folded(tower: nn.Module, example: Tensor) -> nn.Module:
+def fold_if_unchanged(tower: nn.Module, example: Tensor) -> nn.Module:
     """A copy with its batch norms folded, where that leaves the features of an example as they are.
 
     Args:

@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from gair_search import paths
 from gair_search.encoder import checksums, models
-from gair_search.encoder.models import ModelSpec
+from gair_search.encoder.identity import ModelSpec
 from gair_search.errors import ModelError
 
 _LOCK_SECONDS = 10.0

@@ -226,7 +226,7 @@ def _encoded(
     """Conditioning `[B, n_ctx, text_width]` in float32 and text features `[B, embed_dim]` of embeddings."""
     weights = None if bool((token_weights == 1).all()) else token_weights
     parts = [
-        encoder.encode_text(
+        encoder.encode_embeddings(
             rows,
             compiled.end.expand(len(rows)),
             None if weights is None else weights.expand(len(rows), -1),

@@ -30,7 +30,6 @@ BLANK = 2
 """An image whose lightest and darkest values, of 0..255, are this near to each other shows nothing."""
 
 _FORMAT = 1  # of the cache's keys; a higher one draws anew
-_EMBEDDED_AT_ONCE = 64
 
 
 class Visualizer:
@@ -212,8 +211,7 @@ def embedded(images: Tensor, encoder: Encoder) -> NDArray[np.float32]:
     else:
         shown = [Image.fromarray(image) for image in images.cpu().numpy()]
         resized = torch.from_numpy(np.stack([encoder.preprocessing.pixels(image) for image in shown]))
-    parts = [encoder.embed(part) for part in torch.split(resized, _EMBEDDED_AT_ONCE)]
-    return torch.cat(parts).cpu().numpy()
+    return encoder.encode_pixels(resized)
 
 
 def best(candidates: Mapping[float, Candidate]) -> float:

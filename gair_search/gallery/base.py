@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gair_search.encoder.models import EmbedderId
+from gair_search.encoder.identity import EmbedderId
 from gair_search.errors import EmbedderMismatchError, GalleryError
 from gair_search.gallery.filters import Where
 

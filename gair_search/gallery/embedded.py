@@ -15,7 +15,7 @@ import qdrant_edge as edge
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from gair_search.encoder.models import EmbedderId
+from gair_search.encoder.identity import EmbedderId
 from gair_search.errors import GalleryError, GalleryLockedError
 from gair_search.gallery.base import (
     INDEXED_FIELDS,

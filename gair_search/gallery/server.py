@@ -17,7 +17,7 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from gair_search.encoder.models import EmbedderId
+from gair_search.encoder.identity import EmbedderId
 from gair_search.errors import GalleryError
 from gair_search.gallery.base import (
     INDEXED_FIELDS,

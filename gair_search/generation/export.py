@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from gair_search import paths
 from gair_search.encoder import checksums, models, untrusted
-from gair_search.encoder.models import ModelSpec
+from gair_search.encoder.identity import ModelSpec
 from gair_search.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import CLIPTextModel
 
-    from gair_search.encoder.clip import TextTower
+    from gair_search.encoder.text_tower import TextTower
 
 GENERATOR = "generator"
 """The sub-folder of a model folder that holds the generator's parts."""
@@ -156,7 +156,7 @@ def text_encoder(tower: "TextTower") -> "CLIPTextModel":
     import torch
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    state = _as_transformers(tower.tower)
+    state = _as_transformers(tower.transformer)
     with torch.random.fork_rng(devices=[]):  # the first weights are drawn; the user's seed stays as it is
         model = CLIPTextModel(CLIPTextConfig(**_config(tower)))
     # transformers kept these names below `text_model.` until one of its 5.x
@@ -179,7 +179,7 @@ def write_text_encoder(folder: Path, tower: "TextTower") -> None:
     from safetensors.torch import save
 
     # all versions of transformers read the names with `text_model.`, only late ones those without
-    state = _narrowed({f"text_model.{k}": v for k, v in _as_transformers(tower.tower).items()})
+    state = _narrowed({f"text_model.{k}": v for k, v in _as_transformers(tower.transformer).items()})
     # computed in float32 unless asked otherwise, as diffusers does with UNet and VAE: halves don't mix with those
     config = {"architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "torch_dtype": "float32"}
     config |= _config(tower)
@@ -287,7 +287,7 @@ def _config(tower: "TextTower") -> dict[str, Any]:
     """The fields of transformers' `CLIPTextConfig` for a tower. Raises ModelError where it can't say them."""
     from torch import nn
 
-    own, tokenizer = tower.tower, tower.tokenizer
+    own, tokenizer = tower.transformer, tower.tokenizer
     blocks = own.transformer.resblocks
     return {
         "vocab_size": own.token_embedding.num_embeddings,

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from gair_search.encoder import checksums, untrusted
-from gair_search.encoder.clip import Encoder, TextTower
+from gair_search.encoder.clip import Encoder
+from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import GeneratorError
 from gair_search.generation.export import check_parts, generator_parts
 
@@ -393,7 +394,7 @@ def _check_folder(folder: Path, tower: TextTower, model: str) -> None:
 def _same_table(folder: Path, tower: TextTower) -> bool:
     """Whether a text encoder's token table is the tower's, in the precision of its file."""
     theirs = _table(folder)
-    ours = tower.tower.token_embedding.weight.detach().cpu()
+    ours = tower.token_table.cpu()
     return theirs.shape == ours.shape and torch.equal(theirs, ours.to(theirs.dtype))
 
 

@@ -10,9 +10,7 @@ from gair_search.errors import ConceptError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gair_search.encoder.clip import TextTower
-
-_BATCH = 256
+    from gair_search.encoder.text_tower import TextTower
 
 
 @lru_cache
@@ -47,10 +45,8 @@ def nearest(tower: "TextTower", parent: str, n: int, words: Sequence[str] | None
 
     words = vocabulary() if words is None else words
     with torch.inference_mode():
-        ids = [tower.token_ids(word) for word in words]
-        parts = [tower.encode_ids(ids[i : i + _BATCH]).features for i in range(0, len(ids), _BATCH)]
-        (target,) = tower.encode_ids([tower.token_ids(parent)]).features
-        order = (torch.cat(parts) @ target).argsort(descending=True, stable=True)
+        (target,) = tower.encode_texts([parent])
+        order = (tower.encode_texts(words) @ target).argsort(descending=True, stable=True)
     return [words[i] for i in order[:n].tolist()]
 
 
@@ -58,5 +54,5 @@ def average_embeddings(tower: "TextTower", words: Sequence[str]) -> "Tensor":
     """The mean token embedding of each word's pieces, `[len(words), text_width]`."""
     import torch
 
-    table = tower.tower.token_embedding.weight.detach()
+    table = tower.token_table
     return torch.stack([table[torch.tensor(tower.token_ids(w), device=table.device)].mean(0) for w in words])

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from gair_search.encoder.clip import TextTower
+from gair_search.encoder.text_tower import TextTower
 from gair_search.learning.losses import classification_loss, diffusion_loss, joint_loss
 from gair_search.learning.subspace import Subspace, at, coordinates
 from gair_search.learning.templates import CLASSIFICATION, PARAPHRASES, Slot

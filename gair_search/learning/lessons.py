@@ -13,10 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from gair_search.encoder.clip import Encoder
-from gair_search.encoder.models import ModelSpec, own_settings
+from gair_search.encoder.identity import ModelSpec
+from gair_search.encoder.model_settings import read_model_settings
 from gair_search.errors import ConceptError, ModelError
 from gair_search.images.folders import Skipped
-from gair_search.learning import attributes, negatives
+from gair_search.learning import attributes
 from gair_search.learning.joint import (
     PAPER,
     Denoiser,
@@ -71,9 +72,9 @@ def settings_for(spec: ModelSpec, paper: bool = False, changes: Mapping[str, Any
         changes: fields that are to be otherwise.
 
     Raises:
-        ModelError: as `own_settings`.
+        ModelError: as `read_model_settings`.
     """
-    settings = PAPER if paper else own_settings(spec, LEARNING, PAPER)
+    settings = PAPER if paper else read_model_settings(spec, LEARNING, PAPER)
     return replace(settings, **(changes or {}))
 
 
@@ -111,8 +112,7 @@ def views(image: Image.Image, n: int) -> list[Image.Image]:
 
 def image_features(images: Sequence[Image.Image], encoder: Encoder) -> Tensor:
     """`[len(images), embed_dim]`, normalised."""
-    pixels = [encoder.preprocessing.pixels(image) for image in images]
-    return torch.from_numpy(negatives.from_pixels(pixels, encoder))
+    return torch.from_numpy(encoder.encode_images(images))
 
 
 @torch.no_grad()  # not inference mode: gradients pass by these on their way to the token

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gair_search.encoder.clip import TextTower
+from gair_search.encoder.text_tower import TextTower
 from gair_search.learning.joint import Denoiser, Settings, drawn_diffusion_loss
 from gair_search.learning.losses import discriminative_loss, joint_loss
 from gair_search.learning.subspace import Subspace, project

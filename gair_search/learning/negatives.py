@@ -84,20 +84,6 @@ def from_gallery(
     return candidates[unlike_concept(candidates, concept, n)]
 
 
-def from_pixels(
-    images: Sequence[NDArray[np.uint8]], encoder: "Encoder", batch_size: int = 32
-) -> NDArray[np.float32]:
-    """Features of negative images that are at hand (generated, or of a folder), `[K, embed_dim]`.
-
-    Args:
-        images: preprocessed pixels, uint8 `[height, width, 3]` each.
-    """
-    parts = [
-        encoder.encode_images(np.stack(images[i : i + batch_size])) for i in range(0, len(images), batch_size)
-    ]
-    return np.concatenate(parts) if parts else np.empty((0, encoder.spec.embed_dim), np.float32)
-
-
 def find_negatives(
     source: str | os.PathLike[str] | None,
     parent: str,
@@ -135,12 +121,10 @@ def find_negatives(
             return require(found, f"the gallery at {gallery.name}")
     if source in (None, "generated"):
         assert generator is not None
-        return require(from_pixels(parent_images(parent, encoder, generator), encoder), "the generator")
+        return require(encoder.encode_pixels(parent_images(parent, encoder, generator)), "the generator")
     files, _ = find_photos([Path(source)])
     images, _ = read_images(files)
-    return require(
-        from_pixels([encoder.preprocessing.pixels(image) for image in images], encoder), str(source)
-    )
+    return require(encoder.encode_images(images), str(source))
 
 
 def parent_images(

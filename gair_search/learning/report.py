@@ -13,7 +13,7 @@ from gair_search.tokens.custom_token import CustomToken
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gair_search.encoder.clip import TextTower
+    from gair_search.encoder.text_tower import TextTower
     from gair_search.learning.joint import Problem
 
 CONTEXTS = ("on a beach", "in the snow")
@@ -76,8 +76,8 @@ def nearest_words(token: CustomToken, tower: "TextTower", k: int = 5) -> list[li
     The start and end tokens, and pieces that show as nothing, are left out; a word that the table holds twice,
     as itself and as a beginning, counts once.
     """
-    table = tower.tower.token_embedding.weight.detach().cpu().float().numpy()
-    special = {tower.tokenizer.sot_token_id, tower.tokenizer.eot_token_id}
+    table = tower.token_table.cpu().float().numpy()
+    special = {tower.start_id, tower.end_id}
     found: list[list[tuple[str, float]]] = []
     # twice for both spellings, and some more for what is left out
     for rows, cosines in zip(*nearest_rows(token.vectors, table, 4 * k + len(special)), strict=True):

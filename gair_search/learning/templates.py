@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gair_search.encoder.clip import TextEncoding, TextTower
+from gair_search.encoder.text_tower import TextEncoding, TextTower
 
 CLASSIFICATION = "image of a {}"
 """t of the classification loss (section 4.2): 'image of a * c'."""
@@ -44,8 +44,8 @@ class Slot:
     @classmethod
     def of(cls, tower: TextTower, before: str, after: str) -> "Slot":
         """`Slot.of(tower, "image of a", "dress")` is 'image of a * dress'."""
-        table = tower.tower.token_embedding.weight.detach()
-        start, stop = tower.tokenizer.sot_token_id, tower.tokenizer.eot_token_id
+        table = tower.token_table
+        start, stop = tower.start_id, tower.end_id
         return cls(
             table[torch.tensor([start, *tower.token_ids(before)], device=table.device)],
             table[torch.tensor([*tower.token_ids(after), stop], device=table.device)],

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from gair_search.encoder.clip import TextTower
+from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import (
     ConceptError,
     GairError,
@@ -116,8 +116,8 @@ def class_prompts(texts: Sequence[Sequence[str]], tower: TextTower) -> ClassProm
             raise PromptError(
                 f"the prompt has {len(own)} tokens and the model takes {tower.n_ctx - 2}; shorten it", text
             )
-    device = tower.tower.token_embedding.weight.device
-    start, stop = tower.tokenizer.sot_token_id, tower.tokenizer.eot_token_id
+    device = tower.device
+    start, stop = tower.start_id, tower.end_id
     length = max(map(len, ids)) + 2
     rows = torch.full((len(ids), length), stop)
     leads = torch.arange(length).repeat(len(ids), 1)

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gair_search.encoder.clip import Encoder, TextEncoding, TextTower
+from gair_search.encoder.clip import Encoder
+from gair_search.encoder.text_tower import TextEncoding, TextTower
 from gair_search.errors import ConceptError, PromptError
 from gair_search.images.folders import has_image_suffix
 from gair_search.query.language import Span, parse
@@ -95,7 +96,7 @@ def compile_prompt(prompt: str, tower: TextTower, lookup: Lookup) -> CompiledPro
         PromptError: it can't be read, or is longer than the context.
         ConceptError: a concept is unknown, or was learned with another text tower.
     """
-    start, stop = tower.tokenizer.sot_token_id, tower.tokenizer.eot_token_id
+    start, stop = tower.start_id, tower.end_id
     tokens: list[Token] = []
     rows = [_rows(tower, [start])]
     for span in parse(prompt):
@@ -122,7 +123,9 @@ def compile_prompt(prompt: str, tower: TextTower, lookup: Lookup) -> CompiledPro
 def encode(compiled: CompiledPrompt, encoder: Encoder) -> TextEncoding:
     """Text features `[1, embed_dim]` and conditioning `[1, n, text_width]` of a compiled prompt."""
     plain = bool((compiled.token_weights == 1).all())
-    return encoder.encode_text(compiled.embeddings, compiled.end, None if plain else compiled.token_weights)
+    return encoder.encode_embeddings(
+        compiled.embeddings, compiled.end, None if plain else compiled.token_weights
+    )
 
 
 def full_context(compiled: CompiledPrompt, tower: TextTower) -> tuple[Tensor, Tensor]:
@@ -134,7 +137,7 @@ def full_context(compiled: CompiledPrompt, tower: TextTower) -> tuple[Tensor, Te
         embeddings `[1, n_ctx, text_width]` and token weights `[1, n_ctx]`.
     """
     room = tower.n_ctx - compiled.embeddings.shape[1]
-    padding = _rows(tower, [tower.tokenizer.eot_token_id] * room).unsqueeze(0)
+    padding = _rows(tower, [tower.end_id] * room).unsqueeze(0)
     ones = compiled.token_weights.new_ones(1, room)
     return torch.cat([compiled.embeddings, padding], 1), torch.cat([compiled.token_weights, ones], 1)
 
@@ -150,9 +153,14 @@ def query_vector(
         PromptError, ConceptError, ModelError: as `compile_prompt` and `Encoder.text_tower`.
     """
     spans = parse(prompt)
-    if encoder.plain_only and len(spans) == 1 and spans[0].concept is None and spans[0].weight == 1:
-        features = encoder.encode_plain(spans[0].text)
-        return features[0].cpu().numpy(), (Token(spans[0].text, 1.0, spans[0].start, spans[0].end),)
+    if (
+        encoder.takes_plain_prompts_only
+        and len(spans) == 1
+        and spans[0].concept is None
+        and spans[0].weight == 1
+    ):
+        features = encoder.encode_texts([spans[0].text])
+        return features[0], (Token(spans[0].text, 1.0, spans[0].start, spans[0].end),)
     compiled = compile_prompt(prompt, encoder.text_tower, lookup)
     return encode(compiled, encoder).features[0].cpu().numpy(), compiled.tokens
 
@@ -239,11 +247,11 @@ def _span_tokens(span: Span, tower: TextTower, lookup: Lookup) -> tuple[list[Tok
         )
     n = len(token.vectors)
     names = [f"<{token.name}>" if n == 1 else f"<{token.name}>[{i}]" for i in range(n)]
-    rows = torch.from_numpy(token.vectors).to(tower.tower.token_embedding.weight.device)
+    rows = torch.from_numpy(token.vectors).to(tower.device)
     return [Token(name, span.weight, span.start, span.end, token.name) for name in names], rows
 
 
 def _rows(tower: TextTower, ids: list[int]) -> Tensor:
     """Token embeddings `[n, text_width]` of ids."""
-    table = tower.tower.token_embedding.weight
+    table = tower.token_table
     return tower.token_embeddings(torch.tensor(ids, dtype=torch.long, device=table.device)).detach()

@@ -9,7 +9,7 @@ from gair_search.tokens.custom_token import CustomToken, model_name
 from gair_search.tokens.facts import LEARNED_WITH
 
 if TYPE_CHECKING:
-    from gair_search.encoder.clip import TextTower
+    from gair_search.encoder.text_tower import TextTower
 
 ROOM_FOR_WORDS = 5
 """Places of the context that a token must leave to the rest of a prompt: "a photo of a", and one more."""

@@ -155,6 +155,6 @@ def test_real_photos(encoder: Encoder, tmp_path: Path) -> None:
     assert report.accuracy >= report.accuracy_before
     held_out = sorted((tmp_path / "test").glob("*/*.jpg"))
     pixels = np.stack([load_pixels(path, encoder.preprocessing) for path in held_out])
-    named = [report.weights.classes[i] for i in report.weights.classify(encoder.encode_images(pixels))]
+    named = [report.weights.classes[i] for i in report.weights.classify(encoder.encode_pixels(pixels))]
     rightly = np.mean([name == class_name(p.parent.name) for name, p in zip(named, held_out, strict=True)])
     assert rightly > 0.5  # chance is 0.25

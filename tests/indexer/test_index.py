@@ -42,7 +42,7 @@ def expected(encoder: Encoder, photos: Path) -> dict[str, np.ndarray]:
 
     paths = sorted(p for p in photos.rglob("*") if p.is_file())
     pixels = np.stack([load_pixels(p, encoder.preprocessing) for p in paths])
-    return dict(zip((os.path.relpath(p, photos) for p in paths), encoder.encode_images(pixels), strict=True))
+    return dict(zip((os.path.relpath(p, photos) for p in paths), encoder.encode_pixels(pixels), strict=True))
 
 
 def assert_faithful(gallery: Gallery, encoder: Encoder, photos: Path) -> None:

@@ -4,7 +4,7 @@ import uuid
 
 import numpy as np
 
-from gair_search.encoder.models import EmbedderId
+from gair_search.encoder.identity import EmbedderId
 from gair_search.gallery.base import Point
 
 EMBEDDER = EmbedderId("gair-mini", "arch", "aaaa", "pppp", 3)

@@ -32,7 +32,7 @@ def test_a_pseudo_word_of_a_known_token_is_that_token(tower) -> None:
     """Vectors put in by place do what the token's own row would."""
     from training import text_tower
 
-    ids, table = tower.token_ids("a red dress"), tower.tower.token_embedding.weight
+    ids, table = tower.token_ids("a red dress"), tower.token_table
     basis = text_tower.pseudo_basis(tower.width)
     detail = torch.randn(1, 2, text_tower.PSEUDO_DIM)
     with torch.no_grad():

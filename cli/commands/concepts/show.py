@@ -8,7 +8,7 @@ from gair_search.cli import options, output
 from gair_search.cli.commands.concepts.listing import Name
 
 if TYPE_CHECKING:
-    from gair_search.encoder.clip import TextTower
+    from gair_search.encoder.text_tower import TextTower
     from gair_search.tokens.custom_token import CustomToken
 
 _NOT_IN_ROWS = frozenset({"text_tower_assumed", "concept_features", "quality", "settings", "held_out"})

@@ -66,7 +66,7 @@ def test_features_are_kept_by_content(encoder: Encoder, tmp_path: Path) -> None:
     assert first.shape == (3, encoder.embedder_id.dim)
     assert np.allclose(np.linalg.norm(first, axis=1), 1, atol=1e-5)
     assert sum(steps) == 3
-    alone = encoder.encode_images(encoder.preprocessing.pixels(drawn[1].image())[None])
+    alone = encoder.encode_pixels(encoder.preprocessing.pixels(drawn[1].image())[None])
     assert np.allclose(first[1], alone, atol=1e-5)
     files = len(list((tmp_path / "features").iterdir()))
     assert np.array_equal(Work("u", {"x": 1}, tmp_path).features(encoder, drawn), first)

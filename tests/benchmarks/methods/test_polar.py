@@ -20,7 +20,8 @@ from gair_search.benchmarks.methods.polar import (
     updated_features,
 )
 from gair_search.encoder import models
-from gair_search.encoder.clip import Encoder, TextTower
+from gair_search.encoder.clip import Encoder
+from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import ModelError
 
 TEXTS = ["a photo of a sks dress", "one sks dress", "sks"]
@@ -90,7 +91,7 @@ def test_the_first_update_is_the_plain_encoding(tower: TextTower) -> None:
 def test_an_update_is_that_of_the_weights(tower: TextTower, rank: int) -> None:
     factors = some_factors(tower, rank)
     changed = copy.deepcopy(tower)
-    attention = changed.tower.transformer.resblocks[-1].attn
+    attention = changed.transformer.transformer.resblocks[-1].attn
     a = factors[0] / factors[0].norm(dim=1, keepdim=True)
     attention.in_proj_weight[-tower.width :] += factors[1].T @ a
     wanted = plain_features(changed)

@@ -69,7 +69,7 @@ def test_base_prompts_keep_their_weights(encoder: Encoder) -> None:
 def test_zero_shot_is_the_mean_of_plain_text_features(encoder: Encoder) -> None:
     found = methods.zero_shot(methods.base_and_descriptions(CLASSES, encoder.text_tower), encoder.text_tower)
     for row, one in zip(found, CLASSES, strict=True):
-        mean = torch.cat([encoder.encode_plain(text) for text in (*one.prompts, *one.descriptions)]).mean(0)
+        mean = torch.from_numpy(encoder.encode_texts([*one.prompts, *one.descriptions])).mean(0)
         assert torch.allclose(row, torch.nn.functional.normalize(mean, dim=0), atol=1e-5)
 
 
@@ -88,7 +88,7 @@ def test_taskress_base_is_not_normalised_before_the_mean(encoder: Encoder) -> No
 
 
 def clip_features(encoder: Encoder, texts: list[str]) -> torch.Tensor:
-    return torch.cat([encoder.encode_plain(text) for text in texts])
+    return torch.from_numpy(encoder.encode_texts(texts))
 
 
 @pytest.mark.parametrize(("epochs", "weight_decay"), [(1, 0.0), (4, 0.5)])

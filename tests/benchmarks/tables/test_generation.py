@@ -82,10 +82,10 @@ def test_the_encoder_judge_goes_by_mean_images_and_by_texts(encoder: Encoder, tm
     judge = EncoderJudge(encoder, Work("t", {}, tmp_path), objects, ("on a beach", "in the snow"))
     shown = [picture for own in objects for picture in own]
     by_object, by_context = judge.scores(shown)
-    features = encoder.encode_images(np.stack([encoder.preprocessing.pixels(p.image()) for p in shown]))
+    features = encoder.encode_images([p.image() for p in shown])
     mean = features[2:4].mean(0)
     assert np.allclose(by_object[:, 1], features @ mean / np.linalg.norm(mean), atol=1e-5)
-    text = encoder.encode_plain("in the snow").numpy()[0]
+    text = encoder.encode_texts(["in the snow"])[0]
     assert np.allclose(by_context[:, 1], features @ text, atol=1e-5)
     assert by_object.argmax(1).tolist() == [0, 0, 1, 1, 2, 2]
     assert by_context.argmax(1).tolist() == [0, 1] * 3

@@ -57,7 +57,7 @@ def study(model: Encoder) -> Study:
     concept = data.concepts[0]
 
     def features(pictures: tuple) -> np.ndarray:
-        return model.encode_images(np.stack([model.preprocessing.pixels(p.image()) for p in pictures]))
+        return model.encode_images([p.image() for p in pictures])
 
     queries = tuple(query for query in data.queries if query.concept == concept.name)
     images, others = features(concept.images), features(data.gallery)

@@ -7,13 +7,15 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from PIL import Image
 from support.photos import picture
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from gair_search.encoder import checksums, models
-from gair_search.encoder.clip import Encoder, TextTower
+from gair_search.encoder.clip import Encoder
 from gair_search.encoder.reweighting import causal_mask, reweighted_mask
+from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import ModelError, PromptError
 
 PROMPTS = ["a photo of a dog", "x", "a red dress on a brick wall, in the snow", " ".join(["word"] * 75)]
@@ -108,7 +110,7 @@ def test_a_batch_equals_its_prompts_one_by_one(tower: TextTower) -> None:
 
 
 def layout(tower: TextTower, prompt: str) -> tuple[Tensor, Tensor]:
-    ids = [tower.tokenizer.sot_token_id, *tower.token_ids(prompt), tower.tokenizer.eot_token_id]
+    ids = [tower.start_id, *tower.token_ids(prompt), tower.end_id]
     return tower.token_embeddings(torch.tensor([ids])).detach(), torch.tensor([len(ids) - 1])
 
 
@@ -126,11 +128,11 @@ def test_weight_0_equals_masking_the_token(tower: TextTower) -> None:
     mask = torch.full((5, 5), float("-inf")).triu(1)
     hidden = mask.clone()
     hidden[:, 2] = float("-inf")
-    x = embeddings + tower.tower.positional_embedding[:5]
-    for i, block in enumerate(tower.tower.transformer.resblocks):
+    x = embeddings + tower.transformer.positional_embedding[:5]
+    for i, block in enumerate(tower.blocks):
         x = block(x, attn_mask=mask if i < tower.start_block else hidden)
     expected = torch.nn.functional.normalize(
-        tower.tower.ln_final(x)[:, 4] @ tower.tower.text_projection, dim=-1
+        tower.transformer.ln_final(x)[:, 4] @ tower.transformer.text_projection, dim=-1
     )
     assert torch.allclose(ours, expected, atol=1e-6)
     assert not torch.allclose(ours, tower(embeddings, end).features, atol=1e-3)
@@ -140,8 +142,8 @@ def test_reweighting_equals_equation_4_inside_the_tower(tower: TextTower) -> Non
     """One block by hand: softmax of q k / sqrt(d), times w, renormalised, under the causal mask."""
     embeddings, end = layout(tower, "a red dress")
     weights = torch.tensor([[1.0, 1.0, 2.5, 0.4, 1.0]])
-    x = embeddings + tower.tower.positional_embedding[:5]
-    for i, block in enumerate(tower.tower.transformer.resblocks):
+    x = embeddings + tower.transformer.positional_embedding[:5]
+    for i, block in enumerate(tower.blocks):
         heads, width = block.attn.num_heads, x.shape[-1]
         q, k, v = (
             part.view(5, heads, width // heads).transpose(0, 1)
@@ -156,7 +158,7 @@ def test_reweighting_equals_equation_4_inside_the_tower(tower: TextTower) -> Non
         x = x + block.attn.out_proj(attended.transpose(0, 1).reshape(1, 5, width))
         x = x + block.mlp(block.ln_2(x))
     expected = torch.nn.functional.normalize(
-        tower.tower.ln_final(x)[:, 4] @ tower.tower.text_projection, dim=-1
+        tower.transformer.ln_final(x)[:, 4] @ tower.transformer.text_projection, dim=-1
     )
     assert torch.allclose(tower(embeddings, end, weights).features, expected, atol=1e-5)
 
@@ -174,8 +176,8 @@ def test_gradients_reach_weights_and_embeddings(tower: TextTower) -> None:
 
 def test_text_work_leaves_the_image_tower_on_disk() -> None:
     own = Encoder(models.resolve("gair-mini"), "cpu")
-    own.encode_plain("a dog")
-    assert not own.image_tower_loaded
+    own.encode_texts(["a dog"])
+    assert not own.has_loaded_image_tower
     assert not any(name.startswith("visual") for name, _ in own.text_tower.named_parameters())
 
 
@@ -184,7 +186,7 @@ def test_image_features_equal_open_clips(encoder: Encoder) -> None:
     images = [picture(1, (500, 300)), picture(2, (224, 224)), picture(3, (180, 400))]
     with torch.inference_mode():
         expected = model.eval().encode_image(torch.stack([preprocess(i) for i in images]), normalize=True)
-    ours = encoder.encode_images(np.stack([encoder.preprocessing.pixels(i) for i in images]))
+    ours = encoder.encode_images(images)
     assert np.allclose(ours, expected.numpy(), atol=1e-5)
 
 
@@ -213,8 +215,8 @@ def test_a_custom_text_model_loads_its_text_tower_alone(tmp_path: Path) -> None:
     reference = open_clip.create_model(name).eval()
     with torch.inference_mode():
         expected = reference.encode_text(open_clip.tokenize(["a dog"], 20), normalize=True)
-    assert torch.allclose(own.encode_plain("a dog"), expected, atol=1e-5)
-    assert not own.image_tower_loaded
+    assert np.allclose(own.encode_texts(["a dog"]), expected, atol=1e-5)
+    assert not own.has_loaded_image_tower
 
 
 def test_a_tower_that_is_not_causal_takes_plain_prompts_only(tmp_path: Path) -> None:
@@ -223,10 +225,10 @@ def test_a_tower_that_is_not_causal_takes_plain_prompts_only(tmp_path: Path) -> 
     reference = open_clip.create_model(name).eval()
     with torch.inference_mode():
         expected = reference.encode_text(open_clip.tokenize(["a dog"], 20), normalize=True)
-    assert own.plain_only
+    assert own.takes_plain_prompts_only
     with pytest.raises(PromptError, match="takes 20"):
-        own.encode_plain("word " * 30)
-    assert torch.allclose(own.encode_plain("a dog"), expected, atol=1e-5)
+        own.encode_texts(["word " * 30])
+    assert np.allclose(own.encode_texts(["a dog"]), expected, atol=1e-5)
     with pytest.raises(ModelError, match="plain prompts only"):
         _ = own.text_tower
 
@@ -235,10 +237,10 @@ def test_half_precision_stays_close(tower: TextTower, encoder: Encoder) -> None:
     """The path that CUDA takes, on the CPU: weights in float32 under autocast."""
     own = Encoder(encoder.spec, "cpu")
     own.dtype = torch.bfloat16
-    cosine = float((own.encode_plain("a red dress") * encoder.encode_plain("a red dress")).sum())
+    cosine = float((own.encode_texts(["a red dress"]) * encoder.encode_texts(["a red dress"])).sum())
     assert cosine == pytest.approx(1, abs=1e-3)
     pixels = np.stack([encoder.preprocessing.pixels(picture(1))])
-    assert float((own.encode_images(pixels) * encoder.encode_images(pixels)).sum()) == pytest.approx(
+    assert float((own.encode_pixels(pixels) * encoder.encode_pixels(pixels)).sum()) == pytest.approx(
         1, abs=2e-2
     )
 
@@ -258,7 +260,10 @@ def test_damaged_weights_are_a_model_error(tmp_path: Path) -> None:
     weights = tmp_path / "m" / "open_clip_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     own = Encoder(models.resolve(name), "cpu")
-    for use in (lambda: own.encode_plain("x"), lambda: own.encode_images(np.zeros((1, 32, 32, 3), np.uint8))):
+    for use in (
+        lambda: own.encode_texts(["x"]),
+        lambda: own.encode_pixels(np.zeros((1, 32, 32, 3), np.uint8)),
+    ):
         with pytest.raises(ModelError, match="can't be loaded"):
             use()
 
@@ -267,11 +272,14 @@ def test_weights_that_differ_from_their_checksum_are_not_loaded(tmp_path: Path) 
     name = small_model(tmp_path / "m", {})
     weights = tmp_path / "m" / "open_clip_model.safetensors"
     checksums.write_checksums(tmp_path / "m")
-    Encoder(models.resolve(name), "cpu").encode_plain("x")
+    Encoder(models.resolve(name), "cpu").encode_texts(["x"])
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # still a file that loads
     own = Encoder(models.resolve(name), "cpu")
-    for use in (lambda: own.encode_plain("x"), lambda: own.encode_images(np.zeros((1, 32, 32, 3), np.uint8))):
+    for use in (
+        lambda: own.encode_texts(["x"]),
+        lambda: own.encode_pixels(np.zeros((1, 32, 32, 3), np.uint8)),
+    ):
         with pytest.raises(ModelError, match="is damaged: its SHA-256 is"):
             use()
 
@@ -289,7 +297,7 @@ def test_a_pickle_that_runs_code_is_never_run(tmp_path: Path) -> None:
     file.write_bytes(pickle.dumps({"state_dict": Evil()}))
     own = Encoder(models.resolve(f"RN50:{file}"), "cpu")
     with pytest.raises(ModelError):
-        own.encode_plain("x")
+        own.encode_texts(["x"])
     assert not (tmp_path / "ran").exists()
 
 
@@ -305,12 +313,12 @@ def test_the_tower_is_its_two_halves_bit_for_bit(tower: TextTower, weighted: boo
     embeddings, end = torch.randn(2, 9, tower.width), torch.tensor([8, 4])
     weights = torch.rand(2, 9) if weighted else None
     mask = causal_mask(9)
-    x = embeddings + tower.tower.positional_embedding[:9]
-    for i, block in enumerate(tower.tower.transformer.resblocks):
+    x = embeddings + tower.transformer.positional_embedding[:9]
+    for i, block in enumerate(tower.blocks):
         later = weights is not None and i >= tower.start_block
         x = block(x, attn_mask=reweighted_mask(mask, weights).repeat_interleave(4, 0) if later else mask)
     encoding = tower(embeddings, end, weights)
-    assert torch.equal(encoding.conditioning, tower.tower.ln_final(x))
+    assert torch.equal(encoding.conditioning, tower.transformer.ln_final(x))
     halves = tower.after_start_block(tower.before_start_block(embeddings), end, weights)
     assert torch.equal(halves.features, encoding.features)
     assert torch.equal(halves.conditioning, encoding.conditioning)
@@ -318,3 +326,19 @@ def test_the_tower_is_its_two_halves_bit_for_bit(tower: TextTower, weighted: boo
 
 def test_the_temperature_is_the_checkpoints(tower: TextTower, reference: open_clip.CLIP) -> None:
     assert tower.logit_scale == pytest.approx(float(reference.logit_scale.detach().exp()), rel=1e-6)
+
+
+def test_batches_change_nothing(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [Image.new("RGB", (40, 30 + i), color) for i, color in enumerate(("red", "green", "blue"))]
+    texts = ["a dog", "a photo of a striped dress on a brick wall", "snow"]
+    whole = encoder.encode_images(images), encoder.encode_texts(texts)
+    monkeypatch.setattr("gair_search.encoder.clip.IMAGES_AT_ONCE", 2)
+    monkeypatch.setattr("gair_search.encoder.text_tower.TEXTS_AT_ONCE", 2)
+    assert np.allclose(encoder.encode_images(images), whole[0], atol=1e-5)
+    assert np.allclose(encoder.encode_texts(texts), whole[1], atol=1e-5)
+    pixels = np.stack([encoder.preprocessing.pixels(image) for image in images])
+    for given in (pixels, list(pixels), torch.from_numpy(pixels)):
+        assert np.allclose(encoder.encode_pixels(given), whole[0], atol=1e-5)
+    for nothing in (encoder.encode_images([]), encoder.encode_pixels([]), encoder.encode_texts([])):
+        assert nothing.shape == (0, encoder.spec.embed_dim)
+        assert nothing.dtype == np.float32

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from gair_search.encoder.clip import Encoder
-from gair_search.encoder.folding import folded
+from gair_search.encoder.folding import fold_if_unchanged
 
 
 def scrambled(net: nn.Module) -> nn.Module:
@@ -22,18 +22,18 @@ def has_batch_norms(net: nn.Module) -> bool:
     return any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
 
 
-def test_folded_networks_say_the_same() -> None:
+def test_fold_if_unchanged_networks_say_the_same() -> None:
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     for name in ("tf_efficientnet_lite0", "resnet18"):
         net = scrambled(timm.create_model(name, num_classes=5))
-        twin = folded(net, images[:1])
+        twin = fold_if_unchanged(net, images[:1])
         assert has_batch_norms(net), "the original is left alone"
         assert not has_batch_norms(twin)
         with torch.inference_mode():
             assert torch.allclose(twin(images), net(images), atol=1e-4, rtol=1e-3)
 
 
-def test_nothing_is_folded_where_the_order_is_another() -> None:
+def test_nothing_is_fold_if_unchanged_where_the_order_is_another() -> None:
     class Before(nn.Module):
         """The batch norm is registered after the convolution, and used before it."""
 
@@ -45,13 +45,13 @@ def test_nothing_is_folded_where_the_order_is_another() -> None:
             return self.conv(self.norm(x))
 
     net = scrambled(Before())
-    assert folded(net, torch.randn(1, 3, 8, 8)) is net
+    assert fold_if_unchanged(net, torch.randn(1, 3, 8, 8)) is net
 
 
 def test_a_network_without_batch_norms_is_itself() -> None:
     net = nn.Conv2d(3, 4, 3).eval()
-    assert folded(net, torch.randn(1, 3, 8, 8)) is net
+    assert fold_if_unchanged(net, torch.randn(1, 3, 8, 8)) is net
 
 
 def test_the_bundled_tower_is_folded(encoder: Encoder) -> None:
-    assert not has_batch_norms(encoder._loaded_image())
+    assert not has_batch_norms(encoder.image_tower)

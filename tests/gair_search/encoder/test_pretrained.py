@@ -35,11 +35,11 @@ def scenes() -> list[Scene]:
 
 
 def image_features(encoder: Encoder, scenes: list[Scene]) -> np.ndarray:
-    return encoder.encode_images(np.stack([encoder.preprocessing.pixels(render(one)) for one in scenes]))
+    return encoder.encode_images([render(one) for one in scenes])
 
 
 def text_features(encoder: Encoder, texts: list[str]) -> np.ndarray:
-    return np.concatenate([encoder.encode_plain(text).numpy() for text in texts])
+    return encoder.encode_texts(texts)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_the_generator_draws_what_a_caption_says(
     drawn = generator.sample(told(encoder, [full_caption(one) for one in scenes[:24]]), range(24))
     assert drawn.shape == (24, 64, 64, 3)
     pixels = [encoder.preprocessing.pixels(Image.fromarray(image)) for image in drawn.numpy()]
-    features = encoder.encode_images(np.stack(pixels))
+    features = encoder.encode_pixels(np.stack(pixels))
     for attribute, least in (("kind", 0.4), ("color", 0.7), ("background", 0.4)):
         values = list(PROMPTS[attribute])
         found = (features @ text_features(encoder, list(PROMPTS[attribute].values())).T).argmax(1)

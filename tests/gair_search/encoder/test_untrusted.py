@@ -18,7 +18,7 @@ from support.generator import tiny_model
 from support.photos import make_photos
 
 from gair_search import Engine
-from gair_search.encoder import models, trust, untrusted
+from gair_search.encoder import download, models, trust, untrusted
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ModelError
 from gair_search.generation import export as pipeline
@@ -99,8 +99,8 @@ def use(folder: Path) -> None:
     spec = models.resolve(f"local-dir:{folder}")
     clip = Encoder(spec, "cpu")
     height, width = spec.preprocessing.size
-    clip.encode_images(np.zeros((1, height, width, 3), np.uint8))
-    clip.encode_plain("a dog")
+    clip.encode_pixels(np.zeros((1, height, width, 3), np.uint8))
+    clip.encode_texts(["a dog"])
     Generator.load(clip)
     pipeline.pipeline_folder(spec)
 
@@ -276,8 +276,8 @@ def test_pickled_weights_of_a_folder_run_nothing(
         monkeypatch.setattr(torch, "load", slip)
     clip = Encoder(models.resolve(f"local-dir:{folder}"), "cpu")
     for ask in (
-        lambda: clip.encode_plain("x"),
-        lambda: clip.encode_images(np.zeros((1, 32, 32, 3), np.uint8)),
+        lambda: clip.encode_texts(["x"]),
+        lambda: clip.encode_pixels(np.zeros((1, 32, 32, 3), np.uint8)),
     ):
         with pytest.raises(ModelError):
             ask()
@@ -395,15 +395,15 @@ def test_what_a_config_names_on_the_hub_is_never_fetched(
     configure(folder, "text_cfg", hf_model_name="someone/tower", hf_tokenizer_name="someone/tokens")
     clip = Encoder(models.resolve(f"local-dir:{folder}"), "cpu")
     for ask in (
-        lambda: clip.encode_plain("x"),
-        lambda: clip.encode_images(np.zeros((1, 32, 32, 3), np.uint8)),
+        lambda: clip.encode_texts(["x"]),
+        lambda: clip.encode_pixels(np.zeros((1, 32, 32, 3), np.uint8)),
     ):
         with pytest.raises(ModelError, match=r"someone/tower.*gair models pull local-dir:"):
             ask()
     weights = folder / "open_clip_model.safetensors"
     for name in ("roberta-ViT-B-32", "ViT-B-16-SigLIP"):
         with pytest.raises(ModelError, match=f"gair models pull {name}"):
-            Encoder(models.resolve(f"{name}:{weights}"), "cpu").encode_plain("x")
+            Encoder(models.resolve(f"{name}:{weights}"), "cpu").encode_texts(["x"])
     assert no_network == []
 
 
@@ -430,17 +430,17 @@ def test_towers_and_tokenizers_that_were_pulled_work_without_a_network(
     save_file(fresh.state_dict(), folder / "open_clip_model.safetensors")
     no_network.clear()  # open_clip by itself does ask
     for name in (f"local-dir:{folder}", f"tiny-bert:{folder / 'open_clip_model.safetensors'}"):
-        assert Encoder(models.resolve(name), "cpu").encode_plain("a d").shape == (1, 16)
+        assert Encoder(models.resolve(name), "cpu").encode_texts(["a d"]).shape == (1, 16)
     assert (no_network, nobody_is_asked) == ([], [])
     bert(tower, marker, code=True)  # another program may have fetched that one
     for name in (f"local-dir:{folder}", f"tiny-bert:{folder / 'open_clip_model.safetensors'}"):
         with pytest.raises(ModelError, match="auto_map"):
-            Encoder(models.resolve(name), "cpu").encode_plain("a d")
+            Encoder(models.resolve(name), "cpu").encode_texts(["a d"])
     # should the search for such fields ever miss one, transformers still runs and asks nothing
     monkeypatch.setattr(untrusted, "check_folder", lambda folder: None)
     for name in (f"local-dir:{folder}", f"tiny-bert:{folder / 'open_clip_model.safetensors'}"):
         with pytest.raises(ModelError, match="can't be loaded"):
-            Encoder(models.resolve(name), "cpu").encode_plain("a d")
+            Encoder(models.resolve(name), "cpu").encode_texts(["a d"])
     assert (marker.exists(), no_network, nobody_is_asked) == (False, [], [])
 
 
@@ -454,16 +454,16 @@ def test_pulling_fetches_what_a_config_names_and_asks_nothing(
     def tokenizer(name: str, **told: Any) -> None:
         fetched.append((name, told, dynamic_module_utils.TIME_OUT_REMOTE_CODE))
 
-    monkeypatch.setattr(models, "_preflight", lambda url, name: None)
+    monkeypatch.setattr(download, "_check_reachable", lambda url, name: None)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repo, file: fetched.append((repo, file)))
     monkeypatch.setattr(open_clip, "get_tokenizer", tokenizer)
     weights = folder / "open_clip_model.safetensors"
-    assert models.pull(f"roberta-ViT-B-32:{weights}") == weights
+    assert download.pull(f"roberta-ViT-B-32:{weights}") == weights
     safely = {"trust_remote_code": False}
     assert fetched == [("roberta-base", "config.json"), ("roberta-ViT-B-32", safely, 0)]
     fetched.clear()
     configure(folder, "text_cfg", hf_model_name="someone/tower", hf_tokenizer_name="someone/tokens")
-    models.pull(f"local-dir:{folder}")
+    download.pull(f"local-dir:{folder}")
     assert fetched == [("someone/tower", "config.json")]
     assert dynamic_module_utils.TIME_OUT_REMOTE_CODE > 0
 
@@ -475,7 +475,7 @@ def test_tokenizers_of_transformers_are_told_to_run_and_fetch_nothing(
     monkeypatch.setattr(open_clip, "get_tokenizer", lambda name, **more: told.append(more))
     configure(folder, "text_cfg", hf_tokenizer_name="x")
     with pytest.raises(AttributeError):  # None is no tokenizer
-        Encoder(models.resolve(f"local-dir:{folder}"), "cpu").encode_plain("x")
+        Encoder(models.resolve(f"local-dir:{folder}"), "cpu").encode_texts(["x"])
     assert told == [{"trust_remote_code": False, "local_files_only": True}]
 
 

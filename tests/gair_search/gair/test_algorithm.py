@@ -309,7 +309,7 @@ def test_embedding_on_the_device_equals_embedding_a_file(tiny: Encoder, side: in
     rng = np.random.default_rng(0)
     coarse = [Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)) for _ in "ab"]
     images = np.stack([np.asarray(image.resize((side, side), Image.Resampling.BICUBIC)) for image in coarse])
-    expected = tiny.encode_images(
+    expected = tiny.encode_pixels(
         np.stack([tiny.preprocessing.pixels(Image.fromarray(image)) for image in images])
     )
     assert ((embedded(torch.from_numpy(images), tiny) * expected).sum(1) > 0.9999).all()
@@ -497,7 +497,7 @@ def test_concept_images_can_be_given(engine: Engine, tiny: Encoder, tmp_path: Pa
     seen = engine.gair("a <bare> dress", replace(QUICK, mixing_weight=0.5, concept_images=tuple(photos)))
     pixels = np.stack([load_pixels(path, tiny.preprocessing) for path in photos])
     assert seen.concept_features is not None
-    assert np.allclose(seen.concept_features, tiny.encode_images(pixels).mean(axis=0), atol=1e-6)
+    assert np.allclose(seen.concept_features, tiny.encode_pixels(pixels).mean(axis=0), atol=1e-6)
 
 
 def test_prompt_tuned_tokens_come_with_a_warning(engine: Engine, tiny: Encoder) -> None:

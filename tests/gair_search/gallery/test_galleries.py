@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.points import EMBEDDER, point
 
-from gair_search.encoder.models import EmbedderId
+from gair_search.encoder.identity import EmbedderId
 from gair_search.errors import EmbedderMismatchError, GalleryError
 from gair_search.gallery.base import Gallery, GalleryConfig
 from gair_search.gallery.filters import parse_where

@@ -14,7 +14,8 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from gair_search.encoder import checksums, models
-from gair_search.encoder.clip import Encoder, TextTower
+from gair_search.encoder.clip import Encoder
+from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import ModelError
 from gair_search.generation import export as pipeline
 
@@ -74,7 +75,7 @@ def padded_ids(tower: TextTower, texts: list[str]) -> torch.Tensor:
     """Ids `[B, n_ctx]` as Stable Diffusion 1.x pads them."""
     ids = open_clip.tokenize(texts, tower.n_ctx)
     after = torch.arange(tower.n_ctx) > ids.argmax(-1, keepdim=True)
-    return ids.masked_fill(after, tower.tokenizer.eot_token_id)
+    return ids.masked_fill(after, tower.end_id)
 
 
 def conditioning(tower: TextTower, texts: list[str]) -> torch.Tensor:

@@ -24,8 +24,8 @@ def test_the_vocabulary_is_of_single_words_each_once():
 def test_the_nearest_are_nearest(encoder: Encoder):
     words = ("frozen", "woolen", "edible", "quilted")
     with torch.inference_mode():
-        target = encoder.encode_plain("sweater")
-        cosines = {word: float((encoder.encode_plain(word) @ target.T).item()) for word in words}
+        target = encoder.encode_texts(["sweater"])
+        cosines = {word: float((encoder.encode_texts([word]) @ target.T).item()) for word in words}
     best = sorted(words, key=lambda word: -cosines[word])
     assert nearest(encoder.text_tower, "sweater", 3, words) == best[:3]
 

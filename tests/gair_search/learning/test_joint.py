@@ -27,7 +27,7 @@ WORDS = ("red", "blue", "green", "old", "striped", "shiny")
 
 def _text(encoder: Encoder, *texts: str) -> torch.Tensor:
     with torch.inference_mode():
-        return torch.cat([encoder.encode_plain(text) for text in texts]).clone()
+        return torch.from_numpy(encoder.encode_texts(texts)).clone()
 
 
 @pytest.fixture

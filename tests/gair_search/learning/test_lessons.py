@@ -132,10 +132,10 @@ def test_what_is_frozen_is_computed_once_and_split(
     both = torch.cat([problem.held_out_negatives, problem.negatives]).numpy()
     assert sorted(both.tolist()) == sorted(negatives.tolist())
     with torch.inference_mode():
-        assert np.allclose(seen["plain"], tiny.encode_plain("image of a dress")[0].numpy(), atol=1e-5)
+        assert np.allclose(seen["plain"], tiny.encode_texts(["image of a dress"])[0], atol=1e-5)
     assert np.array_equal(seen["concept"], torch.cat([problem.concept, problem.held_out_concept]).numpy())
     pixels = np.stack([tiny.preprocessing.pixels(photo) for photo in photos])
-    assert np.allclose(problem.concept[:3], tiny.encode_images(pixels), atol=1e-5)
+    assert np.allclose(problem.concept[:3], tiny.encode_pixels(pixels), atol=1e-5)
     table = attributes.average_embeddings(tiny.text_tower, WORDS)
     assert not torch.equal(problem.first[0], problem.first[1])
     assert all((row == table).all(1).any() for row in problem.first)  # attributes
@@ -187,7 +187,7 @@ def test_a_token_and_what_its_file_says(tiny: Encoder, generator: Generator, pho
     assert facts.attributes(token) == list(WORDS)
     assert token.facts[facts.METHOD] == "joint"
     pixels = np.stack([tiny.preprocessing.pixels(photo) for photo in photos])
-    mean = tiny.encode_images(pixels).mean(axis=0)
+    mean = tiny.encode_pixels(pixels).mean(axis=0)
     assert np.allclose(facts.concept_features(token), mean, atol=1e-5)
     assert Settings(**json.loads(token.facts["settings"])) == QUICK
     assert (token.facts["seed"], token.facts["n_images"]) == ("1", "3")
@@ -239,7 +239,7 @@ def test_several_together_with_a_generator(tiny: Encoder, generator: Generator):
     assert 0 <= learned.accuracy <= 1
     for token, own in zip(learned.tokens, concepts.values(), strict=True):
         pixels = np.stack([tiny.preprocessing.pixels(photo) for photo in own])
-        assert np.allclose(facts.concept_features(token), tiny.encode_images(pixels).mean(axis=0), atol=1e-5)
+        assert np.allclose(facts.concept_features(token), tiny.encode_pixels(pixels).mean(axis=0), atol=1e-5)
         assert (token.facts["method"], token.facts["n_images"]) == ("joint", str(len(own)))
         assert json.loads(token.facts["settings"]) == asdict(settings)
         assert [step for step, _ in facts.held_out(token)] == [2, 4]

@@ -18,8 +18,8 @@ from gair_search.learning.multiclass import (
 def classes(encoder: Encoder) -> Classes:
     texts = ["a red dress", "a photo of a red dress", "a blue vase", "a photo of a blue vase"]
     with torch.inference_mode():
-        features = torch.cat([encoder.encode_plain(text) for text in texts]).clone()
-    table = encoder.text_tower.tower.token_embedding.weight.detach()
+        features = torch.from_numpy(encoder.encode_texts(texts)).clone()
+    table = encoder.text_tower.token_table
     first = table.mean(0).expand(2, 1, -1).clone()
     return Classes(features, torch.tensor([0, 0, 1, 1]), first)
 

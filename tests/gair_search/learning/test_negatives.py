@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.photos import make_photos, picture
+from support.photos import make_photos
 from support.points import EMBEDDER, point
 
 from gair_search.encoder.clip import Encoder
@@ -16,7 +16,6 @@ from gair_search.learning.negatives import (
     MIN_NEGATIVES,
     find_negatives,
     from_gallery,
-    from_pixels,
     likeness,
     require,
     unlike_concept,
@@ -64,13 +63,6 @@ def test_a_gallery_gives_what_is_near_the_parent_and_not_the_concept(tmp_path: P
     everything = [tmp_path / name for name in angles]
     assert from_gallery(gallery, parent, concept, without=everything).shape == (0, 3)
     gallery.close()
-
-
-def test_pixels_become_features_in_any_batch(encoder: Encoder):
-    pixels = [encoder.preprocessing.pixels(picture(i)) for i in range(3)]
-    found = from_pixels(pixels, encoder, batch_size=2)
-    assert np.allclose(found, encoder.encode_images(np.stack(pixels)), atol=1e-5)
-    assert from_pixels([], encoder).shape == (0, encoder.spec.embed_dim)
 
 
 def test_too_few_are_refused():

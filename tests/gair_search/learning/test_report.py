@@ -77,7 +77,7 @@ def test_a_word_in_the_token_s_place_composes_as_itself(encoder: Encoder) -> Non
     assert composition(rows[:1], "dress", tower, ["red"]) == pytest.approx(1, abs=1e-3)
     with torch.inference_mode():
         beach, snow = (
-            torch.cat([encoder.encode_plain(f"a {word} dress {where}") for word in ("red", "old")])
+            torch.from_numpy(encoder.encode_texts([f"a {word} dress {where}" for word in ("red", "old")]))
             for where in CONTEXTS
         )
     red, old = (1 - (beach * snow).sum(dim=1)).tolist()

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from gair_search.benchmarks.fashion_world import instance, render, scene
-from gair_search.encoder.clip import Encoder, TextTower
+from gair_search.encoder.clip import Encoder
+from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import GairError, PromptError, TokenWeightError
 from gair_search.learning import token_weights as stori
 from gair_search.learning.token_weights import Preset, TokenWeights
@@ -39,7 +40,7 @@ def pictures(encoder: Encoder) -> tuple[Tensor, Tensor]:
         for s in range(4)
     ]
     pixels = np.stack([np.asarray(render(s, 224).convert("RGB")) for s in scenes])
-    return torch.from_numpy(encoder.encode_images(pixels)), torch.arange(len(COLORS)).repeat_interleave(4)
+    return torch.from_numpy(encoder.encode_pixels(pixels)), torch.arange(len(COLORS)).repeat_interleave(4)
 
 
 def no_concept(name: str) -> CustomToken:
@@ -59,7 +60,7 @@ def test_log_weights_0_are_plain_encoding(
 ) -> None:
     classifier = stori.text_classifier(torch.zeros(prompts.free.shape), prompts, tower)
     for row, texts in zip(classifier, TEXTS, strict=True):
-        mean = torch.cat([encoder.encode_plain(text) for text in texts]).mean(0)
+        mean = torch.from_numpy(encoder.encode_texts(texts)).mean(0)
         assert torch.allclose(row, mean / mean.norm(), atol=1e-6)
 
 
@@ -69,9 +70,9 @@ def test_a_classifier_of_weights_is_that_of_the_whole_tower(
     """The part of the tower that is computed once is exactly the part that no weight reaches."""
     log_weights = random_log_weights(prompts)
     weights = stori.token_weights(log_weights, prompts)
-    rows = torch.full(prompts.free.shape, tower.tokenizer.eot_token_id)
+    rows = torch.full(prompts.free.shape, tower.end_id)
     for row, own in zip(rows, prompts.ids, strict=True):
-        row[: len(own) + 1] = torch.tensor([tower.tokenizer.sot_token_id, *own])
+        row[: len(own) + 1] = torch.tensor([tower.start_id, *own])
     whole = tower(tower.token_embeddings(rows), prompts.end, weights).features
     expected = torch.stack([whole[:2].mean(0), whole[2], whole[3]])
     got = stori.text_classifier(log_weights, prompts, tower)

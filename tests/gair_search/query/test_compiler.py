@@ -37,7 +37,7 @@ def vector(encoder: Encoder, prompt: str, token: CustomToken | None = None) -> N
 )
 def test_weight_1_is_plain_encoding_bit_for_bit(encoder: Encoder, prompt: str) -> None:
     assert np.array_equal(
-        vector(encoder, prompt.replace("([red:2]:0.5)", "red")), encoder.encode_plain("a red dress")[0]
+        vector(encoder, prompt.replace("([red:2]:0.5)", "red")), encoder.encode_texts(["a red dress"])[0]
     )
 
 
@@ -56,7 +56,7 @@ def test_a_token_made_of_words_is_those_words(encoder: Encoder) -> None:
         token = token_of(encoder, words)
         for prompt in ("a <thing> on grass", "<thing>", "on grass a <thing>", "a * on grass"):
             plain = prompt.replace("<thing>", words).replace("*", words)
-            assert np.allclose(vector(encoder, prompt, token), encoder.encode_plain(plain)[0], atol=1e-6)
+            assert np.allclose(vector(encoder, prompt, token), encoder.encode_texts([plain])[0], atol=1e-6)
 
 
 def test_a_token_of_huge_norm_does_not_move_the_pooling(encoder: Encoder) -> None:
@@ -70,7 +70,7 @@ def test_a_token_of_huge_norm_does_not_move_the_pooling(encoder: Encoder) -> Non
 
 def test_up_and_down_weights_pull_towards_and_away(encoder: Encoder) -> None:
     """More weight on a word brings the query nearer to that word alone."""
-    alone = encoder.encode_plain("grass")[0].numpy()
+    alone = encoder.encode_texts(["grass"])[0]
     nearness = [float(vector(encoder, f"a dog on (grass:{w})") @ alone) for w in (0.3, 1, 3)]
     assert nearness == sorted(nearness)
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gair_search.encoder.clip import Encoder, TextTower
+from gair_search.encoder.clip import Encoder
+from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import ConceptError
 from gair_search.query.compiler import query_vector
 from gair_search.tokens.binding import ROOM_FOR_WORDS, adopt
