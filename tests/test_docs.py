@@ -1,0 +1,223 @@
+"""README and docs say what is true: their Python runs, their commands parse, their options are there.
+
+A comment before a block says what it needs: see CONTRIBUTING.md, "Tests".
+"""
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer.core
+import typer.main
+from markdown_it import MarkdownIt
+from support.pervl import make_pervl
+
+from gair_search import Engine
+from gair_search.benchmarks.fashion_world import instance, render, scene
+from gair_search.cli import app
+
+REPOSITORY = Path(__file__).parent.parent
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+COMMENT = re.compile(r"<!-- (needs|not run): (.+?) -->\s*\Z")
+NAMING_COMMANDS = [REPOSITORY / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md")]
+FOREIGN_OPTIONS = {"--no-deps"}
+"""What the docs write alone and is no option of ours."""
+
+MOST_NOT_RUN = 0
+"""How many Python blocks may be left out. Raise it only with a reason in the block's comment."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, where it stands, and the comment before it."""
+
+    language: str
+    text: str
+    page: Path
+    line: int
+    needs: tuple[str, ...] = ()
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+
+def blocks(language: str) -> Iterator[Block]:
+    """All fenced blocks of a language, page by page."""
+    for page in PAGES:
+        before = ""
+        for token in MarkdownIt("commonmark").parse(page.read_text("utf-8")):
+            if token.type == "fence" and token.info == language:
+                kind, text = match.groups() if (match := COMMENT.search(before)) else ("needs", "")
+                needs = tuple(text.split(", ")) if kind == "needs" and text else ()
+                assert token.map is not None
+                line = token.map[0] + 1
+                yield Block(language, token.content, page, line, needs, "" if kind == "needs" else text)
+            before = token.content if token.type == "html_block" else ""
+
+
+def commands(text: str) -> list[list[str]]:
+    """The `gair` command lines of a console block, as words."""
+    lines = text.replace("\\\n", " ").splitlines()
+    words = [shlex.split(line[2:], comments=True) for line in lines if line.startswith("$ gair ")]
+    return [line[1:] for line in words]
+
+
+def inline_code(text: str) -> Iterator[str]:
+    """All code within the sentences, lists and tables of a page."""
+    for token in MarkdownIt("commonmark").enable("table").parse(text):
+        yield from (child.content for child in token.children or () if child.type == "code_inline")
+
+
+PYTHON = list(blocks("python"))
+CONSOLE = list(blocks("console"))
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The test's own folder is the current one, and the user's home; it has the photos that the docs name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    dresses = [render(scene(i, "test", item=instance(7, "test", kind="dress")), 96) for i in range(3)]
+    for folder in (".", "photos", "concepts/my-dress"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for i, dress in enumerate(dresses, start=1):
+            dress.save(Path(folder) / f"dress{i}.jpg")
+    places = {f"Pictures/{i}.jpg": {} for i in range(4)} | {"holiday/IMG_0042.jpg": {}}
+    places |= {
+        f"{folder}/{i}.jpg": {"kind": "dress"} for folder in ("photos", "Pictures") for i in range(4, 12)
+    }
+    for folder, kind in (("classes/bag", "bag"), ("classes/mug", "mug"), ("concepts/my-mug", "mug")):
+        places |= {f"{folder}/{i}.jpg": {"kind": kind} for i in range(20, 23)}
+    for seed, (place, kind) in enumerate(places.items()):
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
+        render(scene(seed, "test", item=instance(100 + seed, "test", **kind)), 96).save(place)
+    Path("prompts.json").write_text('{"bag": ["a red bag", "a bag on a beach"], "mug": "a mug"}')
+    return tmp_path
+
+
+@pytest.fixture
+def gallery(photos: Path) -> None:
+    """`gallery/` and the default gallery hold the photos."""
+    for db in ("gallery", None):
+        with Engine.open("gair-mini", db=db) as engine:
+            engine.index("photos")
+
+
+@pytest.fixture(scope="session")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a token `<my-dress>`, learned in a few steps."""
+    folder = tmp_path_factory.mktemp("learned")
+    dress = instance(7, "test", kind="dress")
+    for i in range(3):
+        render(scene(i, "test", item=dress), 96).save(folder / f"dress{i}.png")
+    (folder / "others").mkdir()
+    for i in range(8):
+        render(scene(i, "test", item=instance(20 + i, "test", kind="dress")), 96).save(
+            folder / f"others/{i}.png"
+        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GAIR_HOME", str(folder / "home"))
+        with Engine.open("gair-mini") as engine:
+            own = sorted(folder.glob("dress*.png"))
+            engine.learn("my-dress", *own, parent="dress", negatives=folder / "others", changes={"steps": 10})
+    return folder / "home/tokens/my-dress.safetensors"
+
+
+@pytest.fixture
+def concept(photos: Path, learned: Path, home: Path) -> None:
+    """The concept `<my-dress>` is stored, and lies beside as a file, too."""
+    (home / "tokens").mkdir(parents=True)
+    shutil.copy2(learned, home / "tokens")
+    shutil.copy2(learned, photos)
+
+
+@pytest.fixture
+def export(photos: Path) -> None:
+    """`gair-mini-sd/` is what `gair models export` writes."""
+    run_gair(["models", "export", "gair-mini", "gair-mini-sd"])
+
+
+@pytest.fixture
+def pervl(photos: Path) -> None:
+    """`PerVLBenchmark/` is the benchmark in small."""
+    make_pervl(photos / "PerVLBenchmark")
+
+
+def run_gair(words: list[str]) -> None:
+    """Run a `gair` command in this process. Fails unless it is done."""
+    typed = [str(Path(word).expanduser()) if word.startswith("~") else word for word in words]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["gair", *typed])
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+    assert ended.value.code == 0, f"gair {shlex.join(words)}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [block for block in PYTHON if not block.reason], ids=str)
+def test_python_runs(block: Block, request: pytest.FixtureRequest, photos: Path) -> None:
+    for name in block.needs:
+        request.getfixturevalue(name)
+    code = "\n" * block.line + block.text  # so that a traceback shows the page's own lines
+    exec(compile(code, block.page, "exec"), {"__name__": "docs"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [block for block in CONSOLE if block.needs], ids=str)
+def test_commands_run(block: Block, request: pytest.FixtureRequest) -> None:
+    for name in block.needs:
+        request.getfixturevalue(name)
+    for words in commands(block.text):
+        run_gair(words)
+
+
+def test_hardly_a_block_is_left_out() -> None:
+    assert len(PYTHON) >= 7
+    left_out = [str(block) for block in PYTHON if block.reason]
+    assert len(left_out) <= MOST_NOT_RUN, left_out
+    assert sum(bool(block.needs) for block in CONSOLE) >= 5
+
+
+def find_command(words: list[str]) -> tuple[typer.core.TyperCommand, list[str]]:
+    """The command that words begin with, and the words after it. Raises KeyError where there is none."""
+    command = typer.main.get_command(app.app)
+    while isinstance(command, typer.core.TyperGroup) and words and words[0][0] != "-":
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def options(command: typer.core.TyperCommand) -> set[str]:
+    """The options of a command and of all below it."""
+    below = command.commands.values() if isinstance(command, typer.core.TyperGroup) else ()
+    own = {name for parameter in command.params for name in parameter.opts + parameter.secondary_opts}
+    return own.union({"--help"}, *(options(one) for one in below))
+
+
+@pytest.mark.parametrize("block", [block for block in CONSOLE if commands(block.text)], ids=str)
+def test_commands_parse(block: Block) -> None:
+    for words in commands(block.text):
+        command, arguments = find_command(words)
+        if (
+            words[0] == "query"
+        ):  # its `--gair` may stand without a value, which the shell settles before typer
+            arguments = ["--gair=yes" if word == "--gair" else word for word in arguments]
+        command.make_context(words[0], arguments)
+
+
+@pytest.mark.parametrize("page", [*PAGES, *NAMING_COMMANDS], ids=lambda page: page.name)
+def test_commands_and_options_in_the_text_are_there(page: Path) -> None:
+    """`gair ...` in a sentence names a command and options of its own; an option alone is one of some command's."""
+    every = options(typer.main.get_command(app.app)) | FOREIGN_OPTIONS
+    for code in inline_code(page.read_text("utf-8")):
+        words = re.findall(r"[^\s\[\]|=,]+", code)
+        if words[:1] == ["gair"]:
+            command, rest = find_command([word for word in words[1:] if word.islower()])
+            assert {word for word in rest if word.startswith("--")} <= options(command), code
+        elif code.startswith("-"):
+            assert {word for word in words if re.match(r"--?[a-z]", word)} <= every, code
