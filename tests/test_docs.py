@@ -3,6 +3,7 @@
 A comment before a block says what it needs: see CONTRIBUTING.md, "Tests".
 """
 
+import json
 import re
 import shlex
 import shutil
@@ -17,6 +18,7 @@ import typer.main
 from markdown_it import MarkdownIt
 from support.pervl import make_pervl
 
+import gair_search
 from gair_search import Engine
 from gair_search.benchmarks.fashion_world import instance, render, scene
 from gair_search.cli import app
@@ -78,9 +80,20 @@ PYTHON = list(blocks("python"))
 CONSOLE = list(blocks("console"))
 
 
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """gair-mini, as it is but for the few steps that it learns a concept in."""
+    folder = tmp_path_factory.mktemp("model") / "gair-mini"
+    shutil.copytree(Path(gair_search.__file__).parent / "pretrained/gair-mini", folder)
+    settings = json.loads((folder / "learning.json").read_text("utf-8"))
+    (folder / "learning.json").write_text(json.dumps(settings | {"steps": 6}), "utf-8")
+    return f"local-dir:{folder}"
+
+
 @pytest.fixture
-def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def photos(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The test's own folder is the current one, and the user's home; it has the photos that the docs name."""
+    monkeypatch.setenv("GAIR_MODEL", model)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     dresses = [render(scene(i, "test", item=instance(7, "test", kind="dress")), 96) for i in range(3)]
@@ -105,12 +118,12 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def gallery(photos: Path) -> None:
     """`gallery/` and the default gallery hold the photos."""
     for db in ("gallery", None):
-        with Engine.open("gair-mini", db=db) as engine:
+        with Engine.open(db=db) as engine:
             engine.index("photos")
 
 
 @pytest.fixture(scope="session")
-def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def learned(model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a token `<my-dress>`, learned in a few steps."""
     folder = tmp_path_factory.mktemp("learned")
     dress = instance(7, "test", kind="dress")
@@ -123,9 +136,9 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GAIR_HOME", str(folder / "home"))
-        with Engine.open("gair-mini") as engine:
+        with Engine.open(model) as engine:
             own = sorted(folder.glob("dress*.png"))
-            engine.learn("my-dress", *own, parent="dress", negatives=folder / "others", changes={"steps": 10})
+            engine.learn("my-dress", *own, parent="dress", negatives=folder / "others")
     return folder / "home/tokens/my-dress.safetensors"
 
 
