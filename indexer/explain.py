@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import json
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +16,8 @@ from numpy.typing import NDArray
 
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError
-from gair_search.images.decoding import SUFFIXES
-from gair_search.images.folders import ScannedFile, Skipped, scan
-from gair_search.images.workers import decoding_processes, load_files
-from gair_search.indexer.index import BATCH_SIZE
+from gair_search.images.folders import ScannedFile, Skipped, class_folders
+from gair_search.indexer.batches import BATCH_SIZE, load_batches
 from gair_search.learning.token_weights import (
     PAPER,
     Preset,
@@ -62,7 +61,7 @@ class ExplainReport:
             "accuracy_before": self.accuracy_before,
             "accuracy": self.accuracy,
             "losses": self.losses,
-            "skipped": [{"path": s.path, "reason": s.reason} for s in self.skipped],
+            "skipped": [skipped._asdict() for skipped in self.skipped],
             "seconds": round(self.seconds, 3),
         }
 
@@ -89,7 +88,7 @@ def explain_folder(
         templates: texts with `{}` for the name of the class, for classes without prompts of their own.
         preset: how to learn.
         seed: of the order of the images.
-        batch_size, workers, on_progress: as for `index_folders`.
+        batch_size, workers, on_progress: as for `load_batches`.
         on_epoch: called after each epoch of the learning; its note is the loss.
 
     Raises:
@@ -98,33 +97,16 @@ def explain_folder(
         ModelError: the model's text tower takes no token weights.
     """
     began = time.perf_counter()
-    files, skipped = _files_by_class(folder)
-    texts = _texts(files, prompts or {}, templates)
-    tower = encoder.text_tower
-    class_prompts(list(texts.values()), tower)  # a prompt that is too long is told before images are read
-    images, features, broken = _embed(files, encoder, batch_size, workers, on_progress)
-    skipped += broken
+    files, skipped = _find_classes(folder)
+    texts = _choose_texts(files, prompts or {}, templates)
+    # a prompt that is too long is refused before images are read
+    class_prompts(list(texts.values()), encoder.text_tower)
+    images, features = _embed_classes(files, encoder, skipped, batch_size, workers, on_progress)
     for name in [name for name in texts if name not in images]:
         skipped.append(Skipped(name, "none of its images can be read: the class is left out"))
-        del texts[name]
-    encoded = class_prompts(list(texts.values()), tower)
-    names = list(texts)
-    labels = np.repeat(np.arange(len(names)), [len(images[name]) for name in names])
-    log_weights, losses = learn(
-        encoded, torch.from_numpy(features), torch.from_numpy(labels), tower, preset, seed, on_epoch
-    )
-    facts = {
-        "learning_rate": preset.learning_rate,
-        "epochs": len(losses),
-        "batch_size": preset.batch_size,
-        "whole_words": preset.whole_words,
-        "seed": seed,
-        "start_block": tower.start_block,
-    }
-    plain, weights = (
-        read_out(log, encoded, tower, names, str(encoder.embedder_id), facts)
-        for log in (torch.zeros_like(log_weights), log_weights)
-    )
+    texts = {name: texts[name] for name in images}
+    labels = np.repeat(np.arange(len(images)), [len(paths) for paths in images.values()])
+    plain, weights, losses = _learn_weights(texts, features, labels, encoder, preset, seed, on_epoch)
     before, after = (float((w.classify(features) == labels).mean()) for w in (plain, weights))
     return ExplainReport(weights, images, before, after, losses, skipped, time.perf_counter() - began)
 
@@ -159,39 +141,32 @@ def read_prompts(file: Path) -> dict[str, list[str]]:
     return listed
 
 
-def _files_by_class(folder: Path) -> tuple[dict[str, list[ScannedFile]], list[Skipped]]:
+def _find_classes(folder: Path) -> tuple[dict[str, list[ScannedFile]], list[Skipped]]:
     """The image files of each class, by the class's name; and what was passed over.
 
     Raises:
         GairError: there are no two folders with images, or two for one class.
     """
-    if not folder.is_dir():
-        raise GairError(f"{folder} is no folder; expected one that holds a folder of images for each class")
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 - links are kept, as the indexer keeps them
+    folders, skipped = class_folders(folder, deep=True)
     files: dict[str, list[ScannedFile]] = {}
-    skipped: list[Skipped] = []
-    for own in sorted(path for path in folder.iterdir() if path.name[0] != "."):
-        if not own.is_dir():
-            if own.suffix.lower() in SUFFIXES:
-                skipped.append(Skipped(str(own), "it is in no folder of a class"))
-            continue
-        found = scan([own])
-        skipped += found.skipped
-        name = class_name(own.name)
+    for own, found in folders.items():
+        name = class_name(own)
         if name in files:
             raise GairError(f'{folder} holds two folders for the class "{name}"; put their images into one')
-        if found.files:
-            files[name] = found.files
+        if found:
+            files[name] = found
         else:
-            skipped.append(Skipped(str(own), "no image is in it: the class is left out"))
+            skipped.append(Skipped(str(folder / own), "no image is in it: the class is left out"))
     if len(files) < 2:
         raise GairError(
             f"{folder} holds {len(files)} folders with images; expected two or more, one a class, since token "
             f"weights are what tells classes apart"
         )
-    return files, skipped
+    return files, sorted(skipped)
 
 
-def _texts(
+def _choose_texts(
     classes: Iterable[str], prompts: Mapping[str, Sequence[str]], templates: Sequence[str]
 ) -> dict[str, list[str]]:
     """The prompts of each class: its own, else the templates with its name.
@@ -213,40 +188,70 @@ def _texts(
     return {name: own.get(name) or [t.replace("{}", name) for t in templates] for name in names}
 
 
-def _embed(
+def _embed_classes(
     files: Mapping[str, Sequence[ScannedFile]],
     encoder: Encoder,
+    skipped: list[Skipped],
     batch_size: int,
     workers: int | None,
     on_progress: Progress | None,
-) -> tuple[dict[str, list[str]], NDArray[np.float32], list[Skipped]]:
-    """Paths by class of the images that can be read, their features in that order, and the others."""
-    flat = [(name, file) for name, own in files.items() for file in own]
-    if workers is None:
-        workers = decoding_processes(len(flat))
-    loaded = load_files(
-        [file for _, file in flat],
+) -> tuple[dict[str, list[str]], NDArray[np.float32]]:
+    """Paths by class of the images that can be read, and their features in that order `[N, embed_dim]`.
+
+    Args:
+        skipped: takes those that can't be read.
+
+    Raises:
+        GairError: none can be read.
+    """
+    class_of = {file.path: name for name, own in files.items() for file in own}
+    unreadable: list[Skipped] = []
+    batches = load_batches(
+        [file for own in files.values() for file in own],
         encoder.preprocessing,
-        frozenset(),
-        workers,
-        ahead=2 * batch_size + workers,
+        unreadable,
+        batch_size=batch_size,
+        workers=workers,
+        on_progress=on_progress,
     )
     paths: dict[str, list[str]] = {}
     features: list[NDArray[np.float32]] = []
-    skipped: list[Skipped] = []
-    batch: list[NDArray[np.uint8]] = []
-    with contextlib.closing(loaded):
-        for done, ((name, _), result) in enumerate(zip(flat, loaded, strict=True), start=1):
-            if isinstance(result, Skipped):
-                skipped.append(result)
-            elif result.pixels is not None:
-                paths.setdefault(name, []).append(result.file.path)
-                batch.append(result.pixels)
-            if batch and (len(batch) == batch_size or done == len(flat)):
-                features.append(encoder.encode_pixels(batch))
-                batch = []
-            if on_progress:
-                on_progress(done, len(flat))
+    with contextlib.closing(batches):
+        for batch in batches:
+            for item in batch:
+                paths.setdefault(class_of[item.file.path], []).append(item.file.path)
+            features.append(encoder.encode_pixels([item.pixels for item in batch if item.pixels is not None]))
     if not features:
-        raise GairError(f"none of {len(flat)} images can be read; the first: {skipped[0].reason}")
-    return paths, np.concatenate(features), skipped
+        raise GairError(f"none of {len(class_of)} images can be read; the first: {unreadable[0].reason}")
+    skipped += unreadable
+    return paths, np.concatenate(features)
+
+
+def _learn_weights(
+    texts: Mapping[str, Sequence[str]],
+    features: NDArray[np.float32],
+    labels: NDArray[np.intp],
+    encoder: Encoder,
+    preset: Preset,
+    seed: int,
+    on_epoch: Progress | None,
+) -> tuple[TokenWeights, TokenWeights, list[float]]:
+    """The prompts with plain weights, the same with learned ones, and the mean loss of each epoch."""
+    tower = encoder.text_tower
+    encoded = class_prompts(list(texts.values()), tower)
+    log_weights, losses = learn(
+        encoded, torch.from_numpy(features), torch.from_numpy(labels), tower, preset, seed, on_epoch
+    )
+    facts = {
+        "learning_rate": preset.learning_rate,
+        "epochs": len(losses),
+        "batch_size": preset.batch_size,
+        "whole_words": preset.whole_words,
+        "seed": seed,
+        "start_block": tower.start_block,
+    }
+    plain, weights = (
+        read_out(log, encoded, tower, list(texts), str(encoder.embedder_id), facts)
+        for log in (torch.zeros_like(log_weights), log_weights)
+    )
+    return plain, weights, losses

@@ -19,12 +19,11 @@ from gair_search.gallery import (
     Record,
 )
 from gair_search.images.fingerprint import point_id
-from gair_search.images.folders import Skipped, scan
-from gair_search.images.workers import Loaded, decoding_processes, load_files
-from gair_search.indexer.sync import gone, moved, plan
+from gair_search.images.folders import Scan, Skipped, scan
+from gair_search.images.workers import Loaded
+from gair_search.indexer.batches import BATCH_SIZE, load_batches
+from gair_search.indexer.sync import find_missing, find_moved, plan
 from gair_search.progress import Progress
-
-BATCH_SIZE = 32
 
 
 @dataclass
@@ -62,9 +61,8 @@ class IndexReport:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
-        skipped = [{"path": s.path, "reason": s.reason} for s in self.skipped]
         rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in vars(self).items()}
-        return {**rounded, "skipped": skipped}
+        return {**rounded, "skipped": [skipped._asdict() for skipped in self.skipped]}
 
 
 Encode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -95,8 +93,7 @@ def index_folders(
         prune: also drop images below `folders` whose files are gone.
         config: for a gallery that is created by this run.
         batch_size: images that are embedded and stored at once.
-        workers: decoding processes; by default one less than there are cores, 0 for a handful of files.
-        on_progress: called with the files done and the files to do, after each file.
+        workers, on_progress: as for `load_batches`.
 
     Raises:
         GairError: a folder does not exist, or `prune` would drop all that a folder held.
@@ -106,59 +103,41 @@ def index_folders(
     began = time.perf_counter()
     found = scan(folders)  # before a gallery is made: a slip of the pen leaves none behind
     gallery.ensure(spec.embedder_id, config)
-    stored = {record.payload["path"]: record for record in gallery.records()}
-    todo = plan(found.files, stored)
-    report = IndexReport(len(found.files), todo.unchanged, skipped=found.skipped, other=found.other)
-    run = _Run(encode, gallery, stored, report)
-    if workers is None:
-        workers = decoding_processes(len(todo.todo))
-    loaded = load_files(
-        todo.todo, spec.preprocessing, frozenset(run.known), workers, ahead=2 * batch_size + workers
+    run = _Run(encode, gallery, found)
+    batches = load_batches(
+        run.todo,
+        spec.preprocessing,
+        run.report.skipped,
+        known=frozenset(run.known),
+        batch_size=batch_size,
+        workers=workers,
+        on_progress=on_progress,
     )
-    batch: list[Loaded] = []
-    with contextlib.closing(loaded):
-        for done, result in enumerate(loaded, start=1):
-            if isinstance(result, Skipped):
-                report.skipped.append(result)
-            else:
-                batch.append(result)
-            if len(batch) == batch_size:
-                run.store(batch)
-                batch = []
-            if on_progress:
-                on_progress(done, len(todo.todo))
-    run.store(batch)
-    missing = gone(stored.values(), found)
-    if prune and missing and not found.files:
-        raise GairError(
-            f"no image is left below {', '.join(found.roots)}, and all {len(missing)} that were would be pruned: "
-            f"is a disk not mounted? If they are to go, delete the gallery"
-        )
-    _drop_gone(run, missing, prune)
-    if todo.todo or report.moved or report.pruned:
-        gallery.optimize()
-    report.total = gallery.count()
-    report.seconds = time.perf_counter() - began
-    return report
+    with contextlib.closing(batches):
+        for batch in batches:
+            run.store(batch)
+    run.drop_missing(prune)
+    run.optimize()
+    run.report.total = gallery.count()
+    run.report.seconds = time.perf_counter() - began
+    return run.report
 
 
 class _Run:
     """What an index run knows while it goes: which content is stored where."""
 
-    def __init__(
-        self, encode: Encode, gallery: Gallery, stored: dict[str, Record], report: IndexReport
-    ) -> None:
+    def __init__(self, encode: Encode, gallery: Gallery, found: Scan) -> None:
         self.encode = encode
         self.gallery = gallery
-        self.stored = stored
-        self.report = report
-        self.known = {r.payload["content_hash"]: r for r in stored.values()}
+        self.found = found
+        self.stored = {record.payload["path"]: record for record in gallery.records()}
+        self.known = {record.payload["content_hash"]: record for record in self.stored.values()}
+        self.todo, unchanged = plan(found.files, self.stored)
+        self.report = IndexReport(len(found.files), unchanged, skipped=found.skipped, other=found.other)
         self._kept: dict[str, NDArray[np.float32]] = {}
 
     def store(self, batch: Sequence[Loaded]) -> None:
         """Embed what is new in a batch, reuse the vectors of known content, and store all of it."""
-        if not batch:
-            return
         vectors = self._embed(batch) | self._reuse(batch)
         self._keep_overwritten(batch)
         points = [
@@ -169,6 +148,35 @@ class _Run:
             record = Record(point.id, point.payload)
             self.stored[point.payload["path"]] = record
             self.known[point.payload["content_hash"]] = record
+
+    def drop_missing(self, prune: bool) -> None:
+        """Drop images that moved, and with `prune` those whose files are gone.
+
+        Raises:
+            GairError: `prune` would drop all that the folders held.
+        """
+        missing = find_missing(self.stored.values(), self.found)
+        if prune and missing and not self.found.files:
+            raise GairError(
+                f"no image is left below {', '.join(self.found.roots)}, and all {len(missing)} that were would be "
+                f"pruned: is a disk not mounted? If they are to go, delete the gallery"
+            )
+        missing_ids = {record.id for record in missing}
+        live = {r.payload["content_hash"] for r in self.stored.values() if r.id not in missing_ids}
+        old_places = {record.id for record in find_moved(missing, live)}
+        lost = missing_ids - old_places
+        self.gallery.delete(sorted(old_places))
+        self.report.moved = len(old_places)
+        if prune:
+            self.gallery.delete(sorted(lost))
+            self.report.pruned = len(lost)
+        else:
+            self.report.gone = len(lost)
+
+    def optimize(self) -> None:
+        """Bring the gallery's index up to date, where this run changed anything."""
+        if self.todo or self.report.moved or self.report.pruned:
+            self.gallery.optimize()
 
     def _embed(self, batch: Sequence[Loaded]) -> dict[str, NDArray[np.float32]]:
         """Vectors of content that was not stored before, by content hash; equal files go through once."""
@@ -240,18 +248,3 @@ class _Run:
             "content_hash": loaded.content_hash,
             **facts,
         }
-
-
-def _drop_gone(run: _Run, gone_records: list[Record], prune: bool) -> None:
-    """Drop images that moved, and with `prune` those whose files are gone."""
-    gone_ids = {record.id for record in gone_records}
-    live = {r.payload["content_hash"] for r in run.stored.values() if r.id not in gone_ids}
-    old_places = {record.id for record in moved(gone_records, live)}
-    lost = gone_ids - old_places
-    run.gallery.delete(sorted(old_places))
-    run.report.moved = len(old_places)
-    if prune:
-        run.gallery.delete(sorted(lost))
-        run.report.pruned = len(lost)
-    else:
-        run.report.gone = len(lost)

@@ -1,16 +1,15 @@
-"""Compare a scan with a gallery: what is unchanged, what must be looked at, what moved, what is gone."""
+"""Compare a scan with a gallery: what is unchanged, what must be looked at, what moved, what is missing."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gair_search.gallery import Record
 from gair_search.images.folders import Scan, ScannedFile
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What an index run has to do.
 
     Attributes:
@@ -24,11 +23,11 @@ class Plan:
 
 def plan(files: Sequence[ScannedFile], stored: Mapping[str, Record]) -> Plan:
     """Which files to load; `stored` maps paths to the gallery's records."""
-    todo = [file for file in files if not _unchanged(file, stored.get(file.path))]
+    todo = [file for file in files if not _is_unchanged(file, stored.get(file.path))]
     return Plan(todo, len(files) - len(todo))
 
 
-def _unchanged(file: ScannedFile, record: Record | None) -> bool:
+def _is_unchanged(file: ScannedFile, record: Record | None) -> bool:
     """Whether a stat shows the file as it was stored."""
     return record is not None and (record.payload.get("size"), record.payload.get("mtime_ns")) == (
         file.size,
@@ -36,7 +35,7 @@ def _unchanged(file: ScannedFile, record: Record | None) -> bool:
     )
 
 
-def gone(stored: Iterable[Record], scan: Scan) -> list[Record]:
+def find_missing(stored: Iterable[Record], scan: Scan) -> list[Record]:
     """Stored images at or below the scan's roots whose files are there no more.
 
     What lies below a folder that could not be read is not gone, only out of sight.
@@ -48,17 +47,17 @@ def gone(stored: Iterable[Record], scan: Scan) -> list[Record]:
         for record in stored
         if (path := record.payload["path"]) not in seen
         and not os.path.lexists(path)
-        and any(_below(path, root) for root in scan.roots)
+        and any(_is_below(path, root) for root in scan.roots)
         and not unseen.intersection(_folders_above(path))
     ]
 
 
-def moved(gone_records: Iterable[Record], live_hashes: set[str]) -> list[Record]:
-    """Of the gone images, those whose content lives on at another path.
+def find_moved(missing: Iterable[Record], live_hashes: set[str]) -> list[Record]:
+    """Of the missing images, those whose content lives on at another path.
 
     The rule needs no memory of which path became which, so it also completes a run that was cut off.
     """
-    return [record for record in gone_records if record.payload.get("content_hash") in live_hashes]
+    return [record for record in missing if record.payload.get("content_hash") in live_hashes]
 
 
 def _folders_above(path: str) -> list[str]:
@@ -66,5 +65,5 @@ def _folders_above(path: str) -> list[str]:
     return [str(folder) for folder in Path(path).parents]
 
 
-def _below(path: str, folder: str) -> bool:
+def _is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

@@ -65,10 +65,10 @@ class EmbeddedGallery(Gallery):
         self._shard: edge.EdgeShard | None = None
         self._embedder: EmbedderId | None = None
         try:
-            made = self._metadata.exists()
+            exists = self._metadata.exists()
         except OSError as error:
             raise GalleryError(f"{folder} can't be used as a gallery: {error.strerror or error}") from error
-        if made:
+        if exists:
             self._acquire()
             self._open()
 
@@ -111,7 +111,7 @@ class EmbeddedGallery(Gallery):
                     f"{self.folder} has gallery format {facts['format']}, and this version reads {_FORMAT}"
                 )
             embedder = EmbedderId.from_metadata(facts["embedder"])
-            with _translated(f"the gallery at {self.folder} can't be opened"):
+            with _translate_errors(f"the gallery at {self.folder} can't be opened"):
                 self._shard = edge.EdgeShard.load(str(self.folder / "shard"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             self.close()
@@ -151,10 +151,10 @@ class EmbeddedGallery(Gallery):
         layout = edge.EdgeConfig(
             vectors={VECTOR: edge.EdgeVectorParams(size=embedder.dim, distance=edge.Distance.Cosine)},
             hnsw_config=hnsw,
-            quantization_config=_quantization(config),
+            quantization_config=_to_quantization(config),
             optimizers=edge.EdgeOptimizersConfig(indexing_threshold=INDEXING_THRESHOLD_KB),
         )
-        with _translated(f"no gallery can be made at {self.folder}"):
+        with _translate_errors(f"no gallery can be made at {self.folder}"):
             shard = edge.EdgeShard.create(str(self.folder / "shard"), layout)
             for field, schema in INDEXED_FIELDS.items():
                 shard.update(edge.UpdateOperation.create_field_index(field, _SCHEMAS[schema]))
@@ -195,13 +195,13 @@ class EmbeddedGallery(Gallery):
 
     def upsert(self, points: Sequence[Point]) -> None:
         stored = [edge.Point(p.id, {VECTOR: p.vector.tolist()}, dict(p.payload)) for p in points]
-        with _translated("storing failed"):
+        with _translate_errors("storing failed"):
             self.shard.update(edge.UpdateOperation.upsert_points(stored))
             self.shard.flush()
 
     def delete(self, ids: Sequence[str]) -> None:
         if ids:
-            with _translated("deleting failed"):
+            with _translate_errors("deleting failed"):
                 self.shard.update(edge.UpdateOperation.delete_points(list(ids)))
                 self.shard.flush()
 
@@ -213,11 +213,11 @@ class EmbeddedGallery(Gallery):
         min_score: float | None = None,
         exact: bool = False,
     ) -> list[Hit]:
-        with _translated("searching failed"):
+        with _translate_errors("searching failed"):
             request = edge.QueryRequest(
                 query=edge.Query.Nearest(vector.tolist(), using=VECTOR),
                 limit=k,
-                filter=_filter(where),
+                filter=_to_filter(where),
                 score_threshold=min_score,
                 params=edge.SearchParams(exact=exact),
                 with_payload=True,
@@ -227,7 +227,7 @@ class EmbeddedGallery(Gallery):
         return as_hits(found)
 
     def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        with _translated("reading vectors failed"):
+        with _translate_errors("reading vectors failed"):
             found = self.shard.retrieve(list(ids), with_payload=False, with_vector=True)
         return as_vectors(found)
 
@@ -237,7 +237,7 @@ class EmbeddedGallery(Gallery):
         payload = True if fields is None else list(fields)
         offset: int | uuid.UUID | str | None = None
         while True:
-            with _translated("reading the gallery failed"):
+            with _translate_errors("reading the gallery failed"):
                 page, offset = self.shard.scroll(
                     edge.ScrollRequest(offset=offset, limit=_SCROLL, with_payload=payload, with_vector=False)
                 )
@@ -249,12 +249,12 @@ class EmbeddedGallery(Gallery):
     def count(self) -> int:
         if self._embedder is None:
             return 0
-        with _translated("counting failed"):
+        with _translate_errors("counting failed"):
             return self.shard.count(edge.CountRequest(exact=True))
 
     def optimize(self) -> None:
         if self._embedder is not None:
-            with _translated("optimising failed"):
+            with _translate_errors("optimising failed"):
                 self.shard.optimize()
 
     def close(self) -> None:
@@ -269,7 +269,7 @@ class EmbeddedGallery(Gallery):
 
 
 @contextlib.contextmanager
-def _translated(what: str) -> Iterator[None]:
+def _translate_errors(what: str) -> Iterator[None]:
     """The engine raises bare `Exception`s: give them our type and say what was being done."""
     try:
         yield
@@ -279,7 +279,7 @@ def _translated(what: str) -> Iterator[None]:
         raise GalleryError(f"{what}: {error}") from error
 
 
-def _quantization(config: GalleryConfig) -> Any:
+def _to_quantization(config: GalleryConfig) -> Any:
     """The engine's form of `config.quantization`."""
     if config.quantization == "scalar":
         return edge.ScalarQuantizationConfig(edge.ScalarType.Int8, always_ram=True)
@@ -288,7 +288,7 @@ def _quantization(config: GalleryConfig) -> Any:
     return None
 
 
-def _filter(where: Where) -> edge.Filter | None:
+def _to_filter(where: Where) -> edge.Filter | None:
     """Conditions as the engine's filter."""
     if not where:
         return None
@@ -299,9 +299,9 @@ def _filter(where: Where) -> edge.Filter | None:
             bounds: dict[str, Any] = {side: getattr(condition, side) for side in ("gt", "gte", "lt", "lte")}
             times = any(isinstance(value, str) for value in bounds.values())
             bound = edge.RangeDateTime(**bounds) if times else edge.RangeFloat(**bounds)
-            translated = edge.FieldCondition(condition.field, range=bound)
+            form = edge.FieldCondition(condition.field, range=bound)
         else:
             match = edge.MatchSubstring if condition.contains else edge.MatchValue
-            translated = edge.FieldCondition(condition.field, match=match(condition.value))
-        (must_not if condition.negated else must).append(translated)
+            form = edge.FieldCondition(condition.field, match=match(condition.value))
+        (must_not if condition.negated else must).append(form)
     return edge.Filter(must=must or None, must_not=must_not or None)

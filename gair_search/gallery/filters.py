@@ -62,17 +62,17 @@ def parse_where(expression: str | None) -> Where:
         raise FilterError(
             f'"{expression}": conditions are joined by "and" alone; ask twice, once for each side of "or"'
         )
-    return tuple(_condition(part) for part in _AND.split(expression.strip()))
+    return tuple(_parse_condition(part) for part in _AND.split(expression.strip()))
 
 
-def _condition(part: str) -> Condition:
+def _parse_condition(part: str) -> Condition:
     """One condition."""
     match = _CONDITION.match(part)
-    if match is None or not _unquoted(match["value"]):
+    if match is None or not _strip_quotes(match["value"]):
         raise FilterError(
             f'"{part}" is no condition; expected FIELD OPERATOR VALUE, as in taken_at>2020-01-01'
         )
-    field, op, value = match["field"], match["op"], _unquoted(match["value"])
+    field, op, value = match["field"], match["op"], _strip_quotes(match["value"])
     if field in TEXTS:
         if op not in ("=", "!=", "~", "!~"):
             raise FilterError(f'"{part}": {field} is a text and takes =, !=, ~ (contains) or !~')
@@ -82,16 +82,16 @@ def _condition(part: str) -> Condition:
         raise FilterError(f'"{part}": no field {field}; there are {", ".join(TEXTS + NUMBERS + TIMES)}')
     if "~" in op:
         raise FilterError(f'"{part}": {field} takes =, !=, >, >=, < or <=')
-    return _times(part, field, op, value) if field in TIMES else _numbers(part, field, op, value)
+    return _time_bounds(part, field, op, value) if field in TIMES else _number_bounds(part, field, op, value)
 
 
-def _unquoted(value: str) -> str:
+def _strip_quotes(value: str) -> str:
     """A value without the pair of quotes around it."""
     quoted = _QUOTED.fullmatch(value)
     return quoted[2] if quoted else value
 
 
-def _numbers(part: str, field: str, op: str, value: str) -> Bounds:
+def _number_bounds(part: str, field: str, op: str, value: str) -> Bounds:
     try:
         number = float(value)
         if not math.isfinite(number):
@@ -108,9 +108,9 @@ def _numbers(part: str, field: str, op: str, value: str) -> Bounds:
     }[op]
 
 
-def _times(part: str, field: str, op: str, value: str) -> Bounds:
+def _time_bounds(part: str, field: str, op: str, value: str) -> Bounds:
     """Compare with the whole interval that the value names: `>` begins after it, `<=` reads to its end."""
-    start, end = _interval(part, value)
+    start, end = _parse_interval(part, value)
     if op in ("=", "!="):
         return Bounds(field, gte=start, lt=end, negated=op == "!=")
     return {
@@ -121,7 +121,7 @@ def _times(part: str, field: str, op: str, value: str) -> Bounds:
     }[op]
 
 
-def _interval(part: str, value: str) -> tuple[str, str]:
+def _parse_interval(part: str, value: str) -> tuple[str, str]:
     """The year, month, day, minute or second that a time names, as [start, end) in UTC."""
     try:
         if re.fullmatch(r"\d{4}", value):
@@ -136,14 +136,14 @@ def _interval(part: str, value: str) -> tuple[str, str]:
             end = start + (timedelta(seconds=1) if form["second"] else step)
         else:
             raise ValueError
-        return _utc(start), _utc(end)
+        return _to_utc(start), _to_utc(end)
     except (ValueError, OverflowError):
         raise FilterError(
             f'"{part}": {value} is no time; expected 2020, 2020-05, 2020-05-31 or 2020-05-31T18:00:00'
         ) from None
 
 
-def _utc(moment: datetime) -> str:
+def _to_utc(moment: datetime) -> str:
     """ISO 8601 in UTC; a time without a zone counts as UTC, which is how Qdrant reads the payload's."""
     naive = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
     return naive.isoformat() + "Z"

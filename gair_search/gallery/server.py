@@ -82,9 +82,11 @@ class ServerGallery(Gallery):
         except ValueError:
             raise GalleryError("--url is no address of a Qdrant server; expected http://HOST:6333") from None
         if parts.scheme not in ("http", "https") or not re.fullmatch(r"[\w.:-]+", host):
-            raise GalleryError(f"{_public(url)} is no address of a Qdrant server; expected http://HOST:6333")
+            raise GalleryError(
+                f"{_strip_secrets(url)} is no address of a Qdrant server; expected http://HOST:6333"
+            )
         # another port may well be another server's neighbour: ask for gRPC only where it is sure to be its own
-        use_grpc = port in (None, _REST_PORT) and _answers(host, _GRPC_PORT)
+        use_grpc = port in (None, _REST_PORT) and _is_listening(host, _GRPC_PORT)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an API key over plain http: the user's own choice
             client = QdrantClient(
@@ -94,7 +96,7 @@ class ServerGallery(Gallery):
                 timeout=int(timeout),
                 check_compatibility=False,
             )
-        return cls(client, collection, f"{_public(url)} ({collection})", api_key)
+        return cls(client, collection, f"{_strip_secrets(url)} ({collection})", api_key)
 
     @property
     def embedder(self) -> EmbedderId | None:
@@ -121,7 +123,7 @@ class ServerGallery(Gallery):
                     shard_number=config.shards,
                     replication_factor=config.replication,
                     hnsw_config=models.HnswConfigDiff(m=config.hnsw_m, ef_construct=config.hnsw_ef_construct),
-                    quantization_config=_quantization(config),
+                    quantization_config=_to_quantization(config),
                     metadata={"gair": embedder.to_metadata()},
                 )
             )
@@ -151,8 +153,8 @@ class ServerGallery(Gallery):
 
     def delete(self, ids: Sequence[str]) -> None:
         if ids:
-            chosen = models.PointIdsList(points=list(ids))
-            self._ask(lambda: self._client.delete(self.collection, chosen, wait=True))
+            selector = models.PointIdsList(points=list(ids))
+            self._ask(lambda: self._client.delete(self.collection, selector, wait=True))
 
     def search(
         self,
@@ -168,7 +170,7 @@ class ServerGallery(Gallery):
                 query=vector.tolist(),
                 using=VECTOR,
                 limit=k,
-                query_filter=_filter(where),
+                query_filter=_to_filter(where),
                 score_threshold=min_score,
                 search_params=models.SearchParams(exact=True) if exact else None,
                 with_payload=True,
@@ -212,7 +214,7 @@ class ServerGallery(Gallery):
         retrying = Retrying(
             stop=stop_after_attempt(ATTEMPTS),
             wait=wait_exponential_jitter(initial=0.2, max=5, jitter=0.2),
-            retry=retry_if_exception(_transient),
+            retry=retry_if_exception(_is_transient),
             reraise=True,
         )
         try:
@@ -232,7 +234,7 @@ class ServerGallery(Gallery):
         elif isinstance(error, ResponseHandlingException) or code in _GRPC_TRANSIENT:
             reason = f"the server could not be reached ({error}); is Qdrant running there?"
         elif status is not None:
-            reason = f"the server answered {status}: {_detail(error)}"
+            reason = f"the server answered {status}: {_server_message(error)}"
         else:
             reason = str(error) or type(error).__name__
         reason = f"the gallery at {self.name}: {reason}"
@@ -242,7 +244,7 @@ class ServerGallery(Gallery):
         raise GalleryError(reason) from None
 
 
-def _transient(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     """Whether the same request may succeed in a moment."""
     if isinstance(error, UnexpectedResponse):
         return error.status_code in (408, 429) or (error.status_code or 0) >= 500
@@ -251,7 +253,7 @@ def _transient(error: BaseException) -> bool:
     return isinstance(error, ResponseHandlingException | ResourceExhaustedResponse)
 
 
-def _detail(error: Exception) -> str:
+def _server_message(error: Exception) -> str:
     """The server's own words out of a REST error."""
     content = getattr(error, "content", b"") or b""
     text = content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
@@ -259,7 +261,7 @@ def _detail(error: Exception) -> str:
     return found[1] if found else text[:300]
 
 
-def _answers(host: str, port: int) -> bool:
+def _is_listening(host: str, port: int) -> bool:
     """Whether something accepts connections there, within half a second."""
     try:
         with socket.create_connection((host, port), timeout=0.5):
@@ -268,13 +270,13 @@ def _answers(host: str, port: int) -> bool:
         return False
 
 
-def _public(url: str) -> str:
+def _strip_secrets(url: str) -> str:
     """A URL without user name, password, query and fragment."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _quantization(config: GalleryConfig) -> Any:
+def _to_quantization(config: GalleryConfig) -> Any:
     """The server's form of `config.quantization`."""
     if config.quantization == "scalar":
         scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)
@@ -284,7 +286,7 @@ def _quantization(config: GalleryConfig) -> Any:
     return None
 
 
-def _filter(where: Where) -> models.Filter | None:
+def _to_filter(where: Where) -> models.Filter | None:
     """Conditions as the server's filter."""
     if not where:
         return None
@@ -295,13 +297,13 @@ def _filter(where: Where) -> models.Filter | None:
             bounds: dict[str, Any] = {side: getattr(condition, side) for side in ("gt", "gte", "lt", "lte")}
             times = any(isinstance(value, str) for value in bounds.values())
             bound = models.DatetimeRange(**bounds) if times else models.Range(**bounds)
-            translated = models.FieldCondition(key=condition.field, range=bound)
+            form = models.FieldCondition(key=condition.field, range=bound)
         else:
             match = (
                 models.MatchSubstring(substring=condition.value)
                 if condition.contains
                 else models.MatchValue(value=condition.value)
             )
-            translated = models.FieldCondition(key=condition.field, match=match)
-        (must_not if condition.negated else must).append(translated)
+            form = models.FieldCondition(key=condition.field, match=match)
+        (must_not if condition.negated else must).append(form)
     return models.Filter(must=must or None, must_not=must_not or None)

@@ -222,10 +222,10 @@ def test_workers_give_the_same_gallery(encoder, gallery, photos) -> None:
 def test_an_unreadable_folder_is_not_pruned() -> None:
     from gair_search.gallery import Record
     from gair_search.images.folders import Scan, Skipped
-    from gair_search.indexer.sync import gone
+    from gair_search.indexer.sync import find_missing
 
     records = [
         Record(str(i), {"path": p}) for i, p in enumerate(["/p/locked/x.jpg", "/p/gone.jpg", "/q/far.jpg"])
     ]
     scan = Scan(["/p"], skipped=[Skipped("/p/locked", "folder can't be read")])
-    assert [r.payload["path"] for r in gone(records, scan)] == ["/p/gone.jpg"]
+    assert [r.payload["path"] for r in find_missing(records, scan)] == ["/p/gone.jpg"]
