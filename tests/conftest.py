@@ -1,5 +1,6 @@
 """Fixtures: a home of its own for every test, the bundled model, galleries of each kind."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,26 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def encoder() -> Encoder:
     """The bundled model on the CPU."""
     return Encoder(models.resolve("gair-mini"), "cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model's folder, with a generator, at random weights; a test that changes it takes a copy."""
+    from support.generator import tiny_model
+
+    return tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture
+def own_tiny_folder(tiny_folder: Path, tmp_path: Path) -> Path:
+    """A copy of `tiny_folder`, to be changed at will."""
+    return shutil.copytree(tiny_folder, tmp_path / "model")
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_folder: Path) -> Encoder:
+    """The tiny model on the CPU."""
+    return Encoder(models.resolve(f"local-dir:{tiny_folder}"), "cpu")
 
 
 @pytest.fixture(params=["edge", "memory", "http"])

@@ -2,25 +2,17 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.generator import tiny_model, tiny_token
+from support.cli import Gair
+from support.generator import tiny_token
 from support.photos import make_photos
 
 from gair_search.encoder import models
 from gair_search.encoder.clip import Encoder
 from gair_search.tokens.store import TokenStore
-
-Gair = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A model folder; `spoil` gives it code of its own."""
-    return tiny_model(tmp_path / "model")
 
 
 def spoil(folder: Path, marker: Path) -> None:
@@ -38,14 +30,14 @@ def spoil(folder: Path, marker: Path) -> None:
 
 
 def test_a_gallery_somebody_sent(
-    gair: Gair, folder: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+    gair: Gair, own_tiny_folder: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_photos(tmp_path / "photos", 2)
-    name, db, marker = f"local-dir:{folder}", tmp_path / "gallery", tmp_path / "ran"
+    name, db, marker = f"local-dir:{own_tiny_folder}", tmp_path / "gallery", tmp_path / "ran"
     assert gair("index", tmp_path / "photos", "--db", db, "--model", name)[0] == 0
     assert gair("query", "a dog", "--db", db)[0] == 0  # everyday use asks for nothing more
     monkeypatch.setenv("GAIR_HOME", str(tmp_path / "another"))  # and now it is somebody else's
-    spoil(folder, marker)
+    spoil(own_tiny_folder, marker)
     for command in (["query", "a dog"], ["status"], ["index", tmp_path / "photos"]):
         code, _, told = gair(*command, "--db", db)
         assert code == 1
@@ -57,17 +49,17 @@ def test_a_gallery_somebody_sent(
 
 
 def test_a_token_somebody_sent(
-    gair: Gair, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gair: Gair, own_tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name, marker = f"local-dir:{folder}", tmp_path / "ran"
+    name, marker = f"local-dir:{own_tiny_folder}", tmp_path / "ran"
     token = tiny_token(Encoder(models.resolve(name), "cpu"))
     TokenStore().save(token)
     for spoilt in (False, True):
         answer = json.loads(gair("concepts", "show", "my-dress", "--json")[1])
         assert f"<my-dress> names the model {name}, which you have not" in answer["nearest_words_missing"]
         if not spoilt:
-            clean = shutil.copytree(folder, tmp_path / "clean")
-            spoil(folder, marker)
+            clean = shutil.copytree(own_tiny_folder, tmp_path / "clean")
+            spoil(own_tiny_folder, marker)
     assert gair("concepts", "show", "my-dress", "--html", tmp_path / "x.html")[0] == 0
     monkeypatch.setenv("GAIR_MODEL", name)
     answer = json.loads(gair("concepts", "show", "my-dress", "--json")[1])
@@ -75,8 +67,8 @@ def test_a_token_somebody_sent(
     assert not marker.exists()
     monkeypatch.delenv("GAIR_MODEL")
     # brought in for a model that is named then and there, it is shown with that one from now on
-    shutil.rmtree(folder)
-    clean.rename(folder)
+    shutil.rmtree(own_tiny_folder)
+    clean.rename(own_tiny_folder)
     file = TokenStore().path("my-dress").rename(tmp_path / "my-dress.safetensors")
     assert gair("concepts", "import", file, "--model", name)[0] == 0
     assert json.loads(gair("concepts", "show", "my-dress", "--json")[1])["nearest_words"]

@@ -16,6 +16,9 @@ from gair_search.tokens.facts import ATTRIBUTES, CONCEPT_FEATURES, pack
 TINY_WIDTH = 32
 """Width of the tiny model's text tower."""
 
+MINI_WIDTH = 256
+"""Width of the bundled model's text tower."""
+
 
 def tiny_model(folder: Path) -> Path:
     """A CLIP in open_clip's hub format, in half precision as shipped ones are, with `generator/`."""

@@ -1,20 +1,13 @@
+"""`gair explain`: a prompt as it is read, and weights learned from images."""
+
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import typer
+from support.cli import Gair
 from support.photos import make_photos
 
-from gair_search.cli.pages.shading import (
-    ShadedPrompt,
-    ShadedToken,
-    shaded_lines,
-    shades,
-)
 from gair_search.learning.token_weights import TokenWeights
-
-Gair = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -22,16 +15,6 @@ def folder(tmp_path: Path) -> Path:
     make_photos(tmp_path / "classes" / "red_thing", 2)
     make_photos(tmp_path / "classes" / "blue-thing", 2, first=2)
     return tmp_path / "classes"
-
-
-def test_shares_sum_up_to_1_and_the_largest_is_darkest() -> None:
-    first, second = shades([[1, 1, 6], [1, 1]])
-    assert [share for share, _ in first] == [1 / 8, 1 / 8, 3 / 4]
-    assert [share for share, _ in second] == [1 / 2, 1 / 2]
-    # the mean share is that of 2 prompts over 5 tokens, and twice that is more than the largest
-    assert first[2][1] == pytest.approx(0.75 / 0.8)
-    assert shades([[1, 1, 1, 1]]) == [[(0.25, 0.5)] * 4]
-    assert shades([[1, 0, 0, 0, 0]])[0][:2] == [(1, 1), (0, 0)]
 
 
 def test_a_prompt_is_shaded_token_by_token(gair: Gair, tmp_path: Path) -> None:
@@ -112,15 +95,3 @@ def test_errors(gair: Gair, args: list[str], code: int, said: str) -> None:
     ended, out, _ = gair("explain", *args, "--json")
     assert ended == code
     assert said in json.loads(out)["error"]["message"]
-
-
-def test_the_terminal_shows_shades_and_breaks_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLORTERM", "truecolor")
-    tokens = [ShadedToken("[red]", 2.0, 1.0, 1.0), ShadedToken("dress", 0.5, 0.0, 0.0)] * 2
-    lines = shaded_lines(ShadedPrompt(tokens), 20)
-    assert len(lines) == 4
-    assert "48;2;255;80;65m" in lines[0]  # darkest
-    assert "48;2;255;245;240m" in lines[0]
-    assert "[red]" in lines[0]
-    assert "2.00" in lines[1]
-    assert [typer.unstyle(line) for line in lines[:2]] == [" [red]   dress  ", "  2.00    0.50   "]
