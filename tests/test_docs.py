@@ -90,56 +90,64 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"local-dir:{folder}"
 
 
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the photos that the docs name, all of them rendered."""
+    folder = tmp_path_factory.mktemp("pictures")
+    dress = instance(7, "test", kind="dress")
+    shown = {f"concepts/my-dress/dress{i}.jpg": scene(i, "test", item=dress) for i in (1, 2, 3)}
+    places = {f"photos/{i}.jpg": "dress" for i in range(8)} | {"holiday/IMG_0042.jpg": "hat"}
+    for place, kind in (("classes/bag", "bag"), ("classes/mug", "mug"), ("concepts/my-mug", "mug")):
+        places |= {f"{place}/{i}.jpg": kind for i in range(3)}
+    for seed, (place, kind) in enumerate(places.items()):
+        shown[place] = scene(seed, "test", item=instance(100 + seed, "test", kind=kind))
+    for place, picture in shown.items():
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        render(picture, 96).save(folder / place)
+    shutil.copytree(folder / "photos", folder / "Pictures")
+    for place in (".", "photos"):
+        shutil.copytree(folder / "concepts/my-dress", folder / place, dirs_exist_ok=True)
+    prompts = {"bag": ["a red bag", "a bag on a beach"], "mug": "a mug"}
+    (folder / "prompts.json").write_text(json.dumps(prompts), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def indexed(model: str, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An embedded gallery of the photos."""
+    folder = tmp_path_factory.mktemp("indexed") / "gallery"
+    with Engine.open(model, db=folder) as engine:
+        engine.index(pictures / "photos")
+    return folder
+
+
 @pytest.fixture
-def photos(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def photos(model: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The test's own folder is the current one, and the user's home; it has the photos that the docs name."""
     monkeypatch.setenv("GAIR_MODEL", model)
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    dresses = [render(scene(i, "test", item=instance(7, "test", kind="dress")), 96) for i in range(3)]
-    for folder in (".", "photos", "concepts/my-dress"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        for i, dress in enumerate(dresses, start=1):
-            dress.save(Path(folder) / f"dress{i}.jpg")
-    places = {f"Pictures/{i}.jpg": {} for i in range(4)} | {"holiday/IMG_0042.jpg": {}}
-    places |= {
-        f"{folder}/{i}.jpg": {"kind": "dress"} for folder in ("photos", "Pictures") for i in range(4, 12)
-    }
-    for folder, kind in (("classes/bag", "bag"), ("classes/mug", "mug"), ("concepts/my-mug", "mug")):
-        places |= {f"{folder}/{i}.jpg": {"kind": kind} for i in range(20, 23)}
-    for seed, (place, kind) in enumerate(places.items()):
-        Path(place).parent.mkdir(parents=True, exist_ok=True)
-        render(scene(seed, "test", item=instance(100 + seed, "test", **kind)), 96).save(place)
-    Path("prompts.json").write_text('{"bag": ["a red bag", "a bag on a beach"], "mug": "a mug"}')
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(pictures, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
 @pytest.fixture
-def gallery(photos: Path) -> None:
+def gallery(photos: Path, indexed: Path, home: Path) -> None:
     """`gallery/` and the default gallery hold the photos."""
-    for db in ("gallery", None):
-        with Engine.open(db=db) as engine:
-            engine.index("photos")
+    shutil.copytree(indexed, photos / "gallery")
+    shutil.copytree(indexed, home / "galleries/photos")
 
 
 @pytest.fixture(scope="session")
-def learned(model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a token `<my-dress>`, learned in a few steps."""
-    folder = tmp_path_factory.mktemp("learned")
-    dress = instance(7, "test", kind="dress")
-    for i in range(3):
-        render(scene(i, "test", item=dress), 96).save(folder / f"dress{i}.png")
-    (folder / "others").mkdir()
-    for i in range(8):
-        render(scene(i, "test", item=instance(20 + i, "test", kind="dress")), 96).save(
-            folder / f"others/{i}.png"
-        )
+def learned(model: str, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a token `<my-dress>`."""
+    home = tmp_path_factory.mktemp("learned")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GAIR_HOME", str(folder / "home"))
+        patch.setenv("GAIR_HOME", str(home))
         with Engine.open(model) as engine:
-            own = sorted(folder.glob("dress*.png"))
-            engine.learn("my-dress", *own, parent="dress", negatives=folder / "others")
-    return folder / "home/tokens/my-dress.safetensors"
+            own = pictures / "concepts/my-dress"
+            engine.learn("my-dress", own, parent="dress", negatives=pictures / "Pictures")
+    return home / "tokens/my-dress.safetensors"
 
 
 @pytest.fixture
