@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,3 +243,23 @@ def test_commands_and_options_in_the_text_are_there(page: Path) -> None:
             assert {word for word in rest if word.startswith("--")} <= options(command), code
         elif code.startswith("-"):
             assert {word for word in words if re.match(r"--?[a-z]", word)} <= every, code
+
+
+def test_the_architecture_names_every_module() -> None:
+    """A table stands below a room's heading: its modules, or its folders; whatever has a path elsewhere exists."""
+    text = (REPOSITORY / "docs/architecture.md").read_text("utf-8")
+    sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", text, re.M | re.S))
+    for room, section in sections.items():
+        folder = REPOSITORY / room if (REPOSITORY / room).is_dir() else REPOSITORY / "gair_search" / room
+        here = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+        here |= {f"{path.parent.name}/" for path in folder.glob("[!_.]*/*.py")}
+        assert set(re.findall(r"^\| `([\w./]+)` \|", section, re.M)) == here, room
+    rooms = {path.parent.name for path in (REPOSITORY / "gair_search").glob("*/__init__.py")}
+    assert rooms == set(sections)
+    for path in re.findall(r"`((?:gair_search|indexer|benchmarks|cli|training)/[\w./]*)`", text):
+        assert (REPOSITORY / path).exists(), path
+
+
+def test_project_urls_are_urls() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    assert all(url.startswith("https://") for url in project["urls"].values())
