@@ -4,6 +4,7 @@ A comment before a block says what it needs: see CONTRIBUTING.md, "Tests".
 """
 
 import json
+import pkgutil
 import re
 import shlex
 import shutil
@@ -243,6 +244,13 @@ def test_commands_and_options_in_the_text_are_there(page: Path) -> None:
             assert {word for word in rest if word.startswith("--")} <= options(command), code
         elif code.startswith("-"):
             assert {word for word in words if re.match(r"--?[a-z]", word)} <= every, code
+
+
+@pytest.mark.parametrize("page", [*PAGES, *NAMING_COMMANDS], ids=lambda page: page.name)
+def test_python_names_in_the_text_are_there(page: Path) -> None:
+    for code in inline_code(page.read_text("utf-8")):
+        for name in re.findall(r"\bgair_search\.[\w.]+|\bEngine\.\w+", code):
+            pkgutil.resolve_name(name if name.startswith("gair_search") else f"gair_search.engine.{name}")
 
 
 def test_the_architecture_names_every_module() -> None:
