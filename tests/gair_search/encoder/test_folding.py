@@ -22,7 +22,7 @@ def has_batch_norms(net: nn.Module) -> bool:
     return any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
 
 
-def test_fold_if_unchanged_networks_say_the_same() -> None:
+def test_folded_networks_say_the_same() -> None:
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     for name in ("tf_efficientnet_lite0", "resnet18"):
         net = scrambled(timm.create_model(name, num_classes=5))
@@ -33,7 +33,7 @@ def test_fold_if_unchanged_networks_say_the_same() -> None:
             assert torch.allclose(twin(images), net(images), atol=1e-4, rtol=1e-3)
 
 
-def test_nothing_is_fold_if_unchanged_where_the_order_is_another() -> None:
+def test_nothing_is_folded_where_the_order_is_another() -> None:
     class Before(nn.Module):
         """The batch norm is registered after the convolution, and used before it."""
 
