@@ -42,7 +42,7 @@ def test_stori_is_the_librarys_own(encoder: Encoder) -> None:
 def test_modified_prompt_weighting_block_by_block(encoder: Encoder, prompt: str) -> None:
     """The hooks against the tower run by hand: e + w (x - e) between the two halves."""
     (one,) = compiled(encoder, [prompt])
-    text, inner = encoder.text_tower, encoder.text_tower.tower
+    text, inner = encoder.text_tower, encoder.text_tower.transformer
     n = one.embeddings.shape[1]
     ids = torch.tensor([[text.tokenizer.sot_token_id] + [text.tokenizer.eot_token_id] * (n - 1)])
     with torch.inference_mode():

@@ -312,7 +312,7 @@ def test_parts_that_are_missing_or_do_not_fit(
 
 
 def test_a_tower_with_another_tokenizer_is_refused(model: Path, tiny: TextTower, tmp_path: Path) -> None:
-    other = TextTower(tiny.tower, open_clip.SimpleTokenizer(clean="canonicalize"))
+    other = TextTower(tiny.transformer, open_clip.SimpleTokenizer(clean="canonicalize"))
     with pytest.raises(ModelError, match="tokenizer is not CLIP's plain one"):
         pipeline.assemble(model / "generator", other, tmp_path / "pipe")
 
