@@ -45,16 +45,16 @@ app.add_typer(concepts.app, name="concepts")
 app.add_typer(bench.app, name="bench")
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"gair-search {__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def _gair(
+def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     pass

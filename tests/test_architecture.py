@@ -69,6 +69,14 @@ def test_tables_never_import_tables() -> None:
         assert "gair_search.benchmarks.tables" not in path.read_text("utf-8"), path
 
 
+def test_every_command_and_page_has_its_tests() -> None:
+    for folder in ("cli/commands", "cli/pages"):
+        for path in sorted((REPOSITORY / folder).rglob("*.py")):
+            if path.stem not in ("__init__", "table"):
+                mirror = path.relative_to(REPOSITORY).with_name(f"test_{path.name}")
+                assert (REPOSITORY / "tests" / mirror).is_file(), f"{path} has no tests/{mirror}"
+
+
 @pytest.mark.parametrize("folder", ["gair_search", "indexer"])
 def test_only_the_shell_prints_and_exits(folder: str) -> None:
     for path in sorted((REPOSITORY / folder).rglob("*.py")):
@@ -84,7 +92,7 @@ def test_help_and_version_load_nothing_heavy() -> None:
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'numpy', 'PIL', 'open_clip', 'transformers', 'diffusers',"
-        " 'qdrant_client', 'qdrant_edge', 'jinja2'}\n"
+        " 'qdrant_client', 'qdrant_edge', 'jinja2', 'tqdm', 'wcwidth', 'rich'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True)

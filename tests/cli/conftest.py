@@ -1,12 +1,13 @@
 """Fixtures: the `gair` command in this process, photos, and a machine with a tiny model and a concept."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.cli import Gair
-from support.generator import tiny_token
+from support.generator import MINI_WIDTH, tiny_token
 from support.photos import make_photos
 from support.points import point
 
@@ -14,6 +15,7 @@ from gair_search.cli import app
 from gair_search.encoder.clip import Encoder
 from gair_search.engine import Engine
 from gair_search.gallery import GalleryConfig
+from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.store import TokenStore
 
 
@@ -53,3 +55,20 @@ def ready(tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
                 for i, path in enumerate(make_photos(tmp_path / "photos", 4))
             ]
         )
+
+
+@pytest.fixture
+def stored(encoder: Encoder) -> Callable[..., CustomToken]:
+    """Stores a token of the bundled model."""
+
+    def store(name: str, n: int = 2, parent: str = "dress") -> CustomToken:
+        vectors = np.random.default_rng(len(name)).standard_normal((n, MINI_WIDTH)).astype(np.float32) * 0.05
+        embedder, facts = (
+            str(encoder.embedder_id),
+            {"preset": "mini", "learned_at": "2026-01-02T03:04:05+00:00"},
+        )
+        token = CustomToken(name, vectors, encoder.text_tower.table_hash, embedder, parent, facts)
+        TokenStore().save(token)
+        return token
+
+    return store

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from support.cli import Gair
+from support.cli import Gair, press_ctrl_c
 from support.photos import make_photos
 
+from gair_search.engine import Engine
 from gair_search.learning.token_weights import TokenWeights
 
 
@@ -95,3 +96,9 @@ def test_errors(gair: Gair, args: list[str], code: int, said: str) -> None:
     ended, out, _ = gair("explain", *args, "--json")
     assert ended == code
     assert said in json.loads(out)["error"]["message"]
+
+
+def test_ctrl_c_just_stops(gair: Gair, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "explain", press_ctrl_c)
+    code, out, err = gair("explain", "--learn", folder)
+    assert (code, out, err.endswith("error: stopped\n")) == (130, "", True)

@@ -8,8 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-from support.cli import Gair
+import pytest
+from support.cli import Gair, press_ctrl_c
 from support.photos import make_photos
+from support.terminal import terminal
+
+from gair_search.engine import Engine
 
 
 def test_folders_become_a_gallery(gair: Gair, photos: Path) -> None:
@@ -55,3 +59,25 @@ def test_an_interruption_says_how_to_go_on(photos: Path, home: Path) -> None:
     assert process.returncode == 130, (out, err)
     assert "the same command goes on from there" in err
     assert "Traceback" not in err
+
+
+def test_ctrl_c_keeps_what_was_stored(gair: Gair, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "index", press_ctrl_c)
+    code, out, err = gair("index", photos)
+    assert (code, out) == (130, "")
+    assert err.endswith("error: stopped; what was stored is kept, and the same command goes on from there\n")
+    answer = json.loads(gair("index", photos, "--json")[1])
+    assert answer["error"]["type"] == "Interrupted"
+    assert "the same command goes on" in answer["error"]["message"]
+
+
+def test_a_terminal_shows_how_many_images_are_indexed(gair: Gair, photos: Path) -> None:
+    with terminal("stderr") as screen:
+        assert gair("index", photos, "--workers", "0")[0] == 0
+        shown = screen.read()
+    assert "indexing" in shown
+    assert "5/5" in shown
+    assert " images/s" in shown
+    with terminal("stderr") as screen:
+        assert gair("index", photos, "--json")[0] == 0
+        assert "indexing" not in screen.read()

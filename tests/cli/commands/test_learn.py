@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from diffusers import StableDiffusionPipeline
+from support.cli import press_ctrl_c
 from support.generator import tiny_model
 
 from gair_search.benchmarks.fashion_world import instance, render, scene
+from gair_search.engine import Engine
 from gair_search.learning.report import measured
 from gair_search.tokens import facts
 from gair_search.tokens.store import TokenStore
@@ -157,3 +159,13 @@ def test_several_together(gair: Gair, photos: Path, tmp_path: Path):
     assert TokenStore().names() == ["dress", "vase"]
     assert gair("learn", "--multi", both, *tuning)[0] == 1  # they are there
     assert gair("learn", "--multi", photos / "dress", *tuning)[0] == 1  # no folders in it
+
+
+def test_ctrl_c_before_anything_is_learned(gair: Gair, photos: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Engine, "learn", press_ctrl_c)
+    monkeypatch.setattr(Engine, "learn_together", press_ctrl_c)
+    for args in (("d", photos / "dress", "--parent", "dress"), ("--multi", photos)):
+        code, out, err = gair("learn", *args, "--model", "gair-mini")
+        assert (code, out) == (130, "")
+        assert err.endswith("error: stopped; nothing was learned yet, and nothing is kept\n")
+        assert "goes on" not in err

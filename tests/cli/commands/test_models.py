@@ -4,7 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
-from support.cli import Gair
+import pytest
+from support.cli import Gair, press_ctrl_c
+
+from gair_search.encoder import download
 
 
 def test_models_lists_and_marks_the_default(gair: Gair) -> None:
@@ -37,3 +40,9 @@ def test_models_export_writes_a_folder_for_diffusers(
     assert code == 1
     assert "has no generator" in err
     assert gair("models", "export", name)[0] == 2
+
+
+def test_ctrl_c_just_stops(gair: Gair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "pull", press_ctrl_c)
+    code, out, err = gair("models", "pull", "ViT-L-14/openai")
+    assert (code, out, err.endswith("error: stopped\n")) == (130, "", True)

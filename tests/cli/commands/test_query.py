@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.cli import Gair
+from support.cli import Gair, press_ctrl_c
+
+from gair_search.engine import Engine
 
 PROMPT = "a <my-dress> on (grass:1.5)"
 QUICK = ("--steps", "2", "--scheduler", "ddim", "--seed", "0")
@@ -145,3 +147,12 @@ def test_slips_are_said_before_anything_is_drawn(gair: Gair, ready: None, tmp_pa
         assert said in err
         assert out == ""
     assert not list(tmp_path.glob("g*.png"))
+
+
+def test_ctrl_c_just_stops(gair: Gair, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "check", press_ctrl_c)
+    code, out, err = gair("query", "a blob")
+    assert (code, out) == (130, "")
+    assert err.endswith("error: stopped\n")
+    answer = json.loads(gair("query", "a blob", "--json")[1])
+    assert answer == {"error": {"type": "Interrupted", "message": "stopped"}}

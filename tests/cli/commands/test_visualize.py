@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
 from PIL import Image
-from support.cli import Gair
+from support.cli import Gair, press_ctrl_c
 from support.generator import tiny_token
 
 from gair_search.encoder.clip import Encoder
+from gair_search.engine import Engine
 from gair_search.tokens.facts import METHOD, PROMPT_TUNING
 from gair_search.tokens.store import TokenStore
 
@@ -26,3 +28,10 @@ def test_visualize_draws_the_grid(gair: Gair, ready: None, tmp_path: Path, tiny:
     answer = json.loads(out)
     assert (answer["grid"], answer["concept"], len(answer["candidates"])) == (str(file), None, 1)
     assert "drawn as it is" in answer["warnings"][0]
+
+
+def test_ctrl_c_just_stops(gair: Gair, ready: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "visualize", press_ctrl_c)
+    code, out, err = gair("visualize", "a dress", "-o", tmp_path / "grid.png")
+    assert (code, out, err.endswith("error: stopped\n")) == (130, "", True)
+    assert not (tmp_path / "grid.png").exists()

@@ -33,5 +33,5 @@ def test_the_terminal_shows_shades_and_breaks_lines(monkeypatch: pytest.MonkeyPa
     assert "2.00" in lines[1]
     assert [re.sub(r"\x1b\[.*?m", "", line) for line in lines[:2]] == [
         " [red]   dress  ",
-        "  2.00    0.50   ",
+        " 2.00    0.50   ",
     ]

@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
-from support.cli import Gair
+import pytest
+from support.cli import Gair, press_ctrl_c
+
+from gair_search.benchmarks.tables import preference
 
 
 def test_preference_prints_tables_and_json_and_writes_files(gair: Gair, home: Path, tmp_path: Path) -> None:
@@ -28,3 +31,10 @@ def test_a_missing_data_set_is_one_message(gair: Gair, tmp_path: Path) -> None:
     code, _, err = gair("bench", "preference", "--seeds", "none")
     assert code == 1
     assert "--seeds none" in err
+
+
+def test_ctrl_c_keeps_finished_parts(gair: Gair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preference, "preference", press_ctrl_c)
+    code, out, err = gair("bench", "preference")
+    assert (code, out) == (130, "")
+    assert err.endswith("error: stopped; finished parts are kept, and the same command goes on from there\n")

@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
-from support.cli import Gair
+import pytest
+from support.cli import Gair, press_ctrl_c
 from support.photos import make_photos
+
+from gair_search.benchmarks.tables import speed
 
 
 def test_speed_prints_a_table_a_part_and_json(gair: Gair, tiny_folder: Path, tmp_path: Path) -> None:
@@ -32,3 +35,9 @@ def test_speed_prints_a_table_a_part_and_json(gair: Gair, tiny_folder: Path, tmp
     code, _, err = gair("bench", "speed", "--parts", "learning_speed")
     assert code == 1
     assert 'no part "learning_speed"; there are: text, indexing, learning, gair' in err
+
+
+def test_ctrl_c_just_stops(gair: Gair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "speed", press_ctrl_c)
+    code, out, err = gair("bench", "speed")
+    assert (code, out, err.endswith("error: stopped\n")) == (130, "", True)
