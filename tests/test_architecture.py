@@ -64,9 +64,23 @@ def test_imports_run_one_way(room: str) -> None:
             assert (room, other) != ("indexer", "engine"), f"{path} imports the facade"
 
 
-def test_tables_never_import_tables() -> None:
-    for path in sorted((REPOSITORY / "benchmarks/tables").glob("*.py")):
-        assert "gair_search.benchmarks.tables" not in path.read_text("utf-8"), path
+@pytest.mark.parametrize(
+    "folder", ["tables", "presentation", "harness", "methods", "datasets", "fashion_world"]
+)
+def test_only_commands_import_tables(folder: str) -> None:
+    """What tables share stands below them: neither they nor what they are made of imports a table."""
+    for path in sorted((REPOSITORY / "benchmarks" / folder).rglob("*.py")):
+        assert "benchmarks.tables" not in path.read_text("utf-8"), path
+
+
+def test_no_two_classes_share_a_name() -> None:
+    places: dict[str, list[str]] = {}
+    for folder in (PACKAGE, *OUTER):
+        for path in sorted((REPOSITORY / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name.lstrip("_"), []).append(str(path.relative_to(REPOSITORY)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 def test_every_command_and_page_has_its_tests() -> None:

@@ -28,8 +28,8 @@ from gair_search.benchmarks.fashion_world import (
     render,
     scene,
 )
-from gair_search.benchmarks.harness.cells import Table
-from gair_search.benchmarks.harness.timing import Task, TimedPart, shown
+from gair_search.benchmarks.harness.report import Table
+from gair_search.benchmarks.harness.timing import Task, TimedPart, format_over_seeds
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError
 from gair_search.gair.algorithm import (
@@ -222,7 +222,7 @@ class SearchCost(TimedPart):
             (
                 name,
                 f"{way['seconds']:.2f}",
-                shown(self.faster(name), ".2f"),
+                format_over_seeds(self.faster(name), ".2f"),
                 f"{way['images']:.1f}",
                 f"{way['images per second']:.2f}",
                 f"{way['denoiser rows']:.1f}",

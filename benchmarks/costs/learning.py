@@ -24,9 +24,9 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from gair_search.benchmarks.fashion_world import instance, render, scene
-from gair_search.benchmarks.harness.cells import Table
 from gair_search.benchmarks.harness.measures import summary
-from gair_search.benchmarks.harness.timing import Task, TimedPart, shown
+from gair_search.benchmarks.harness.report import Table
+from gair_search.benchmarks.harness.timing import Task, TimedPart, format_over_seeds
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.identity import ModelSpec
 from gair_search.errors import ConceptError, GeneratorError
@@ -45,7 +45,7 @@ WEIGHT_DECAY = 1e-2
 """Of its AdamW: the script's default."""
 
 
-class Photos(torch.utils.data.Dataset[dict[str, Tensor]]):
+class LoopPhotos(torch.utils.data.Dataset[dict[str, Tensor]]):
     """The loop's data set: a photo is opened and made ready each time that it is asked for."""
 
     def __init__(self, files: Sequence[Path], tokenizer: Any, text: str, size: tuple[int, int]) -> None:
@@ -154,7 +154,7 @@ class DiffusersLoop:
         self.table.requires_grad_(True)
         self.before = self.table.detach().clone()
         self.optim = torch.optim.AdamW([self.table], lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
-        self.photos = Photos(files, pipe.tokenizer, f"{' '.join(names)} {parent}", size)
+        self.photos = LoopPhotos(files, pipe.tokenizer, f"{' '.join(names)} {parent}", size)
         torch.manual_seed(seed)
         random.seed(seed)
         self.loader = torch.utils.data.DataLoader(self.photos, settings.batch_size, shuffle=True)
@@ -267,7 +267,7 @@ class LearningCost(TimedPart):
             before = f"{found['seconds before']['mean']:.1f}" if name == OURS else "-"
             rate = found["steps per second"][name]["mean"]
             span = f"{min(taken):.2f} to {max(taken):.2f}"
-            rows.append((name, f"{rate:.2f}", shown(self.faster(name), ".2f"), span, before))
+            rows.append((name, f"{rate:.2f}", format_over_seeds(self.faster(name), ".2f"), span, before))
         columns = ("", "steps/s", "times as fast", "rounds, s", "before, once, s")
         return Table(self.title, columns, tuple(rows), self.note())
 

@@ -41,7 +41,7 @@ class FaceSearchConfig:
     margin: float = 0.15
 
 
-def faces(image: Image.Image, search: FaceSearchConfig = FaceSearchConfig()) -> list[Box]:
+def find_faces(image: Image.Image, search: FaceSearchConfig = FaceSearchConfig()) -> list[Box]:
     """Upright frontal faces of a picture, within its edges.
 
     Raises:
@@ -73,7 +73,7 @@ def faces(image: Image.Image, search: FaceSearchConfig = FaceSearchConfig()) -> 
     )
 
 
-def blackened(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
+def black_out(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
     """The picture with black boxes; every other pixel is as it was."""
     image = image.copy()
     for left, top, right, bottom in boxes:
@@ -82,18 +82,18 @@ def blackened(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
     return image
 
 
-def redacted(image: Image.Image) -> Image.Image:
+def redact_faces(image: Image.Image) -> Image.Image:
     """The picture with its faces blacked out. Raises GairError where scikit-image is not installed."""
-    return blackened(image, faces(image))
+    return black_out(image, find_faces(image))
 
 
-def without(picture: Picture, boxes: Sequence[Box]) -> Picture:
+def redact_picture(picture: Picture, boxes: Sequence[Box]) -> Picture:
     """The picture with black boxes, known by another content; itself where there are none."""
     if not boxes:
         return picture
     return Picture(
         picture.id,
-        lambda side: blackened(picture.image(side), boxes),
+        lambda side: black_out(picture.image(side), boxes),
         content=f"{picture.content_key} redacted {[tuple(box) for box in boxes]}",
     )
 

@@ -202,7 +202,7 @@ def deepfashion2(
     """
     facts = deepfashion2_annotations(folder, split, captions)
     data = folder / "data/deep_fashion2"
-    photos = _Photos(f"PerVL-DeepFashion2, {split} split")
+    photos = _PhotoFinder(f"PerVL-DeepFashion2, {split} split")
 
     def training(pair: str, name: str) -> Picture:
         sorted_out = data / f"personalized_{split}/codes_infer/{pair}/{name}"
@@ -248,7 +248,7 @@ def ytvos(folder: Path, split: Split = "test", shots: int | None = None, seed: i
     facts = ytvos_annotations(folder, split)
     data = folder / "data/youtube_vos"
     sorted_out, cut = data / "retrival_sets" / split, data / "ytvos_PerVL/fsl_seg"
-    photos = _Photos(f"PerVL-YTVOS, {split} split")
+    photos = _PhotoFinder(f"PerVL-YTVOS, {split} split")
     gallery, concepts, queries = [], [], []
     for number, caption in enumerate(facts.queries):
         name = Path(caption.image).name
@@ -268,7 +268,7 @@ def ytvos(folder: Path, split: Split = "test", shots: int | None = None, seed: i
     return RetrievalSet(name, tuple(concepts), tuple(gallery), tuple(queries), facts.problems)
 
 
-class _Photos:
+class _PhotoFinder:
     """Looks photos up and remembers those that are absent, to tell them all at once."""
 
     def __init__(self, name: str) -> None:

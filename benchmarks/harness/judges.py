@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 
 from gair_search.benchmarks.datasets.base import Picture
 from gair_search.benchmarks.harness.cells import Work
-from gair_search.benchmarks.methods.concepts import Features, normalised, plain
+from gair_search.benchmarks.methods.concepts import Features, unit_rows
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError
 
@@ -67,11 +67,11 @@ class EncoderJudge:
     def _means(self) -> Features:
         rows = self.work.features(self.encoder, [picture for own in self.objects for picture in own])
         ends = np.cumsum([len(own) for own in self.objects])[:-1]
-        return normalised(np.stack([own.mean(0) for own in np.split(rows, ends)]))
+        return unit_rows(np.stack([own.mean(0) for own in np.split(rows, ends)]))
 
     @cached_property
     def _texts(self) -> Features:
-        return plain(self.encoder, self.contexts)
+        return self.encoder.encode_texts(self.contexts)
 
 
 class PixelJudge:

@@ -14,7 +14,7 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
-def ranked(scores: ArrayLike, ids: Sequence[str]) -> NDArray[np.intp]:
+def ranking(scores: ArrayLike, ids: Sequence[str]) -> NDArray[np.intp]:
     """Places of the gallery, best first: `[N]`.
 
     Equal scores go by the larger id, as trec_eval and so ir-measures order them.
@@ -76,7 +76,7 @@ def roc_auc(scores: ArrayLike, positive: ArrayLike) -> float:
     return float(below.sum() / 2 / len(high) / len(low))
 
 
-def separation(scores: ArrayLike, positive: ArrayLike) -> float:
+def d_prime(scores: ArrayLike, positive: ArrayLike) -> float:
     """How far positives score above negatives, in standard deviations: d' (Green and Swets 1966).
 
     Unlike ranks it tells a change however few the pictures are. 0 where no score differs.

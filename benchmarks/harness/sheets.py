@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from gair_search.benchmarks.datasets.base import Picture
-from gair_search.benchmarks.harness.cells import as_png
+from gair_search.benchmarks.harness.report import as_png
 from gair_search.generation.generator import Generator, Sampling
 
 SIDE = 96
@@ -26,7 +26,7 @@ _LETTER = 6.6
 
 
 @dataclass(frozen=True)
-class Cell:
+class SheetCell:
     """One image of a sheet.
 
     Attributes:
@@ -83,7 +83,7 @@ def block(images: Sequence[Image.Image], columns: int, gap: int = 1) -> Image.Im
 
 
 def grid(
-    rows: Sequence[tuple[str, Sequence[Cell]]],
+    rows: Sequence[tuple[str, Sequence[SheetCell]]],
     columns: Sequence[str] = (),
     feet: Sequence[str] = (),
     title: str = "",

@@ -11,18 +11,19 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from gair_search.benchmarks.harness.cells import Table
 from gair_search.benchmarks.harness.measures import Summary, summary
+from gair_search.benchmarks.harness.report import Table
+from gair_search.benchmarks.harness.run import ProgressCounter
 
 Task = Callable[[int], object]
 """What is timed; called with the round's number, 0 to warm up."""
 
 
-def in_turns(
+def time_in_turns(
     tasks: Mapping[str, Task],
     rounds: int,
     seed: int,
-    on_round: Callable[[], None] | None = None,
+    counter: ProgressCounter | None = None,
     device: torch.device | None = None,
 ) -> dict[str, list[float]]:
     """Seconds of each task in each round; a round runs all of them once, in an order drawn anew.
@@ -37,13 +38,13 @@ def in_turns(
     for number in range(rounds):
         for i in rng.permutation(len(tasks)):
             name = list(tasks)[i]
-            _finished(device)
+            _wait_for(device)
             began = time.perf_counter()
             tasks[name](number)
-            _finished(device)
+            _wait_for(device)
             seconds[name].append(time.perf_counter() - began)
-        if on_round:
-            on_round()
+        if counter:
+            counter.advance()
     return seconds
 
 
@@ -69,10 +70,10 @@ class TimedPart(ABC):
         """The tasks of a seed, everything untimed done; `folder` is the seed's own, shared by all parts."""
 
     def run(
-        self, seed: int, folder: Path, device: torch.device, on_round: Callable[[], None] | None = None
+        self, seed: int, folder: Path, device: torch.device, counter: ProgressCounter | None = None
     ) -> None:
-        """Time the tasks of a seed."""
-        self.seconds.append(in_turns(self.tasks(seed, folder), self.rounds, seed, on_round, device))
+        """Time the tasks of a seed; the counter counts rounds."""
+        self.seconds.append(time_in_turns(self.tasks(seed, folder), self.rounds, seed, counter, device))
 
     def ratio(self, own: list[float], baseline: list[float]) -> float:
         """A task's time over its baseline's: the median over the rounds."""
@@ -107,7 +108,9 @@ class TimedPart(ABC):
         for name, facts in found["ratios"].items():
             ratio = Summary(facts["mean"], facts["sd"], facts["n"])
             own, base = (found["milliseconds"][key]["mean"] for key in (name, facts["baseline"]))
-            rows.append((name, facts["baseline"], shown(ratio, ".3f"), f"{own:.2f}", f"{base:.2f}"))
+            rows.append(
+                (name, facts["baseline"], format_over_seeds(ratio, ".3f"), f"{own:.2f}", f"{base:.2f}")
+            )
         columns = ("what", "baseline", "ratio", "ms", "baseline ms")
         return Table(self.title, columns, tuple(rows), self.note())
 
@@ -119,12 +122,12 @@ class TimedPart(ABC):
         )
 
 
-def shown(found: Summary, spec: str) -> str:
+def format_over_seeds(found: Summary, spec: str) -> str:
     """`mean ± sd` over seeds in a format; of one seed the mean alone."""
     return format(found, spec) if found.n > 1 else format(found.mean, spec)
 
 
-def _finished(device: torch.device | None) -> None:
+def _wait_for(device: torch.device | None) -> None:
     """Wait for what a GPU was told to do."""
     if device is not None and device.type == "cuda":
         torch.cuda.synchronize(device)

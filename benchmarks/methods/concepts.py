@@ -1,7 +1,7 @@
 """Table 4's methods (Perera et al., section 5): ways to ask for a concept in a context, a few lines each."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -132,15 +132,10 @@ class Study:
 
     def texts(self) -> Features:
         """Text features of the queries with the parent for the concept, `[Q, embed_dim]`."""
-        return plain(self.encoder, [query.text(self.concept.parent) for query in self.queries])
+        return self.encoder.encode_texts([query.text(self.concept.parent) for query in self.queries])
 
 
-def plain(encoder: Encoder, texts: Sequence[str]) -> Features:
-    """Text features `[len(texts), embed_dim]` of plain texts."""
-    return encoder.encode_texts(texts)
-
-
-def normalised(rows: NDArray[np.floating]) -> Features:
+def unit_rows(rows: NDArray[np.floating]) -> Features:
     """Rows of length 1."""
     unit: Features = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
     return unit
@@ -148,12 +143,12 @@ def normalised(rows: NDArray[np.floating]) -> Features:
 
 def average_image(texts: Features, images: Features) -> Features:
     """The mean concept image alone, for every query: `[Q, embed_dim]`."""
-    return np.repeat(normalised(images.mean(0, keepdims=True)), len(texts), axis=0)
+    return np.repeat(unit_rows(images.mean(0, keepdims=True)), len(texts), axis=0)
 
 
 def text_and_average_image(texts: Features, images: Features) -> Features:
     """Text and mean concept image, each of length 1, added and normalised (as Cohen et al. 2022 compare with)."""
-    return normalised(texts + average_image(texts, images))
+    return unit_rows(texts + average_image(texts, images))
 
 
 def ideal_words(texts: Features, images: Features, parents: Features) -> Features:
@@ -176,17 +171,17 @@ def ideal_words(texts: Features, images: Features, parents: Features) -> Feature
     Returns:
         `[Q, embed_dim]`, normalised.
     """
-    return normalised(texts + (images.mean(0) - parents.mean(0)))
+    return unit_rows(texts + (images.mean(0) - parents.mean(0)))
 
 
-PLAIN: dict[str, Callable[[Study], Features]] = {
+UNLEARNED: dict[str, Callable[[Study], Features]] = {
     TEXT_ONLY: lambda study: study.texts(),
     "average image": lambda study: average_image(study.texts(), study.images),
     "text + average image": lambda study: text_and_average_image(study.texts(), study.images),
     "ideal words": lambda study: ideal_words(
         study.texts(),
         study.images,
-        plain(study.encoder, [text.format(study.concept.parent) for text in PARAPHRASES]),
+        study.encoder.encode_texts([text.format(study.concept.parent) for text in PARAPHRASES]),
     ),
 }
 """Methods that learn nothing."""
@@ -204,19 +199,27 @@ LEARNED: dict[str, tuple[Method, bool]] = {
 GAIR = {f"{name} + GAIR": name for name in (PROMPT_TUNING, OURS)}
 """Name -> the method whose token is mixed."""
 
+NEEDS_GENERATOR = frozenset(name for name, (way, _) in LEARNED.items() if way != "prompt tuning") | set(GAIR)
+"""Methods that a model without a generator can't run."""
 
-def learned_by(study: Study, name: str) -> Learned:
+
+def row_label(name: str) -> str:
+    """A method's name in a table's first column."""
+    return f"{name} (joint + projection)" if name == OURS else name
+
+
+def learn_token_by(study: Study, name: str) -> Learned:
     """Learn a token by one of `LEARNED`.
 
     Raises:
         KeyboardInterrupt: at once; a token that was cut short is no result.
     """
     method, projection = LEARNED[name]
-    return learned_with(study, replace(study.settings, projection=projection).by(method))
+    return learn_token(study, replace(study.settings, projection=projection).by(method))
 
 
-def learned_with(study: Study, settings: Settings) -> Learned:
-    """Learn a token by settings of one's own, from the study's problem. Raises as `learned_by`."""
+def learn_token(study: Study, settings: Settings) -> Learned:
+    """Learn a token by settings of one's own, from the study's problem. Raises as `learn_token_by`."""
     problem = study.problem if settings.projection else replace(study.problem, subspace=None)
     learned = learn_vectors(problem, study.encoder.text_tower, settings, study.seed)
     if learned.stopped:
@@ -236,7 +239,7 @@ def palavra(study: Study) -> Tensor:
     slot = Slot.of(tower, "a photo of a", "")
     word = attributes.average_embeddings(tower, [parent.split()[-1]])
     (coarse,) = torch.from_numpy(study.encoder.encode_texts([f"a photo of a {parent}"]))
-    image = torch.from_numpy(normalised(study.images.mean(0))).to(coarse)
+    image = torch.from_numpy(unit_rows(study.images.mean(0))).to(coarse)
     vector = word.clone().requires_grad_(True)
     optim = torch.optim.Adam([vector], lr=PALAVRA_RATE)
     for _ in range(PALAVRA_STEPS):
@@ -259,7 +262,7 @@ def palavra_loss(concept: Tensor, image: Tensor, parent: Tensor, temperature: fl
     return nn.functional.cross_entropy(logits, torch.tensor([2, 3, 0, 1], device=rows.device))
 
 
-def learned_update(study: Study) -> Tensor:
+def learn_polar_update(study: Study) -> Tensor:
     """POLAR's update for a concept: factors `[2, rank, text_width]` (see `polar.py`)."""
     draws = np.random.default_rng(study.seed)
     drawn = np.resize(draws.permutation(len(PARAPHRASES)), len(study.images))
@@ -270,10 +273,10 @@ def learned_update(study: Study) -> Tensor:
     )
 
 
-def asked_with_update(study: Study, factors: Features) -> Features:
-    """Text features of the queries with POLAR's update, its identifier before the parent."""
+def query_features_with_update(study: Study, factors: Features) -> Features:
+    """Text features of the queries with POLAR's update, its identifier before the parent: `[Q, embed_dim]`."""
     texts = [query.text(f"{polar.IDENTIFIER} {study.concept.parent}") for query in study.queries]
-    found = polar.updated_features(study.encoder.text_tower, texts, torch.from_numpy(factors))
+    found = polar.text_features_with_update(study.encoder.text_tower, texts, torch.from_numpy(factors))
     features: Features = found.cpu().numpy()
     return features
 
@@ -284,15 +287,15 @@ def prompt_of(query: RetrievalQuery, parent: str) -> str:
     return replace(query, template=escape(query.template)).text(subject)
 
 
-def asked_with(study: Study, vectors: Features, with_parent: bool = True) -> Features:
+def query_features(study: Study, vectors: Features, with_parent: bool = True) -> Features:
     """Text features of the queries with a token `[n_vectors, text_width]`, before the parent or in its place."""
     parent = study.concept.parent if with_parent else ""
     prompts = [prompt_of(query, parent) for query in study.queries]
-    token = _token(study.encoder, vectors)
+    token = _custom_token(study.encoder, vectors)
     return np.stack([query_vector(prompt, study.encoder, lambda _: token)[0] for prompt in prompts])
 
 
-def with_gair(study: Study, vectors: Features, options: GairConfig) -> list[tuple[float, Features]]:
+def gair_queries(study: Study, vectors: Features, options: GairConfig) -> list[tuple[float, Features]]:
     """(selected weight, query vector `[embed_dim]`) of every query (Algorithm 1).
 
     Raises:
@@ -302,17 +305,17 @@ def with_gair(study: Study, vectors: Features, options: GairConfig) -> list[tupl
     visualizer, mean = Visualizer(study.encoder, study.generator), study.images.mean(0)
     found = []
     for query in study.queries:
-        told = mixed(study, query, vectors)
+        told = query_mixture(study, query, vectors)
         w = best(visualizer.explore(told, mean, options)[0])
         found.append((w, told.query_vector(w)))
     return found
 
 
-def mixed(study: Study, query: RetrievalQuery, vectors: Features) -> Mixture:
+def query_mixture(study: Study, query: RetrievalQuery, vectors: Features) -> Mixture:
     """A query with a token `[n_vectors, text_width]`, and with the attributes in its place."""
-    token, prompt = _token(study.encoder, vectors), prompt_of(query, study.concept.parent)
+    token, prompt = _custom_token(study.encoder, vectors), prompt_of(query, study.concept.parent)
     return mixture(prompt, study.encoder, lambda _: token, study.attributes)
 
 
-def _token(encoder: Encoder, vectors: Features) -> CustomToken:
+def _custom_token(encoder: Encoder, vectors: Features) -> CustomToken:
     return CustomToken(_NAME, vectors, encoder.text_tower.table_hash)

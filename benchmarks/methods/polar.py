@@ -141,7 +141,7 @@ def learn_update(
 
 
 @torch.no_grad()
-def updated_features(tower: TextTower, texts: Sequence[str], factors: Tensor) -> Tensor:
+def text_features_with_update(tower: TextTower, texts: Sequence[str], factors: Tensor) -> Tensor:
     """Text features `[len(texts), embed_dim]` of plain texts, with an update `[2, rank, text_width]`."""
     last = LastBlock(tower)
     hidden, end = last.hidden(texts)

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, cat, inference_mode
 
 from gair_search.encoder.clip import Encoder
-from gair_search.errors import ConceptError
+from gair_search.encoder.text_tower import TextTower
+from gair_search.errors import ConceptError, GairError
+from gair_search.learning.templates import CLASSIFICATION, Slot
 from gair_search.query.compiler import CompiledPrompt, compile_prompt
 from gair_search.tokens.custom_token import CustomToken
 
@@ -17,7 +19,7 @@ Method = Callable[[Encoder, Sequence[CompiledPrompt]], NDArray[np.float32]]
 """Prompts of equal length -> text features `[B, embed_dim]`, L2-normalised."""
 
 
-def compiled(encoder: Encoder, prompts: Sequence[str]) -> list[CompiledPrompt]:
+def compile_prompts(encoder: Encoder, prompts: Sequence[str]) -> list[CompiledPrompt]:
     """Prompts without custom tokens, as the text tower takes them."""
     return [compile_prompt(prompt, encoder.text_tower, no_concept) for prompt in prompts]
 
@@ -72,3 +74,25 @@ def _batch(prompts: Sequence[CompiledPrompt]) -> tuple[Tensor, Tensor, Tensor]:
 def no_concept(name: str) -> CustomToken:
     """The lookup of prompts without custom tokens. Raises ConceptError."""
     raise ConceptError(f"<{name}>: these prompts have no custom tokens")
+
+
+def context_conditioning(tower: TextTower, parent: str, vectors: Tensor, contexts: Sequence[str]) -> Tensor:
+    """Conditioning of 'image of a * c CONTEXT', `[len(contexts), n_ctx, text_width]`; a context may be "".
+
+    Args:
+        vectors: a token, `[n_vectors, text_width]`; none leaves the parent alone.
+
+    Raises:
+        GairError: a prompt is longer than the text tower takes.
+    """
+    rows = []
+    for context in contexts:
+        slot = Slot.template(tower, f"{CLASSIFICATION} {context}".rstrip(), parent)
+        if slot.length(len(vectors)) > tower.n_ctx:
+            raise GairError(
+                f'"{context}" with {len(vectors)} vectors takes {slot.length(len(vectors))} places of {tower.n_ctx}; '
+                f"name a shorter context"
+            )
+        with inference_mode():
+            rows.append(slot.encode(tower, vectors, full_context=True).conditioning)
+    return cat(rows)

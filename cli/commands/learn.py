@@ -22,7 +22,7 @@ class Method(StrEnum):
     textual_inversion = "textual-inversion"
 
 
-class Preset(StrEnum):
+class PresetName(StrEnum):
     """Where the settings come from."""
 
     model = "model"
@@ -72,11 +72,11 @@ def learn(
         ),
     ] = None,
     preset: Annotated[
-        Preset,
+        PresetName,
         typer.Option(
             "--preset", help="Whose settings to take: the model's own, or the paper's for Stable Diffusion."
         ),
-    ] = Preset.model,
+    ] = PresetName.model,
     vectors: Annotated[
         int | None, typer.Option("--vectors", min=1, max=60, help="Number of vectors to learn.")
     ] = None,
@@ -122,7 +122,7 @@ def learn(
         changes["projection"] = False
     how: dict[str, Any] = {
         "method": None if method is None else method.value.replace("-", " "),
-        "paper": preset is Preset.paper,
+        "paper": preset is PresetName.paper,
         "changes": {key: value for key, value in changes.items() if value is not None},
         "seed": seed,
         "overwrite": force,
@@ -162,12 +162,12 @@ def _losses(look: "Losses") -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in shown.items() if value is not None)
 
 
-def _steps(engine: Any, preset: Preset) -> int:
+def _steps(engine: Any, preset: PresetName) -> int:
     """How many steps the settings ask for."""
     from gair_search.learning.joint import PAPER
     from gair_search.learning.lessons import settings_for
 
-    return PAPER.steps if preset is Preset.paper else settings_for(engine.spec).steps
+    return PAPER.steps if preset is PresetName.paper else settings_for(engine.spec).steps
 
 
 def _report_together(learned: "Lessons", as_json: bool) -> None:

@@ -59,13 +59,13 @@ def generation(
     from gair_search.generation.generator import Sampling
 
     config = GenerationConfig(
-        dataset, data, classes, bench.parse_pairs(parents, "--parents"), numbers, limit,
-        tuple(options.split_list(methods)), steps, shots, bench.parse_attributes(attributes), negatives,
-        contexts=tuple(options.split_list(contexts)), images=images, judge=judge or "",
+        dataset, data, numbers, limit, tuple(options.split_list(methods)), steps, shots,
+        bench.parse_attributes(attributes), classes=classes, parents=bench.parse_pairs(parents, "--parents"),
+        negatives=negatives, contexts=tuple(options.split_list(contexts)), images=images, judge=judge or "",
         sampling=Sampling(steps=draw_steps, guidance=guidance),
     )  # fmt: skip
     encoder = load_encoder(model, device)
-    other = None if config.second in ("", PIXELS) else load_encoder(config.second, device)
+    other = None if config.second_judge in ("", PIXELS) else load_encoder(config.second_judge, device)
     with progress_bar("concepts x methods", quiet=as_json) as on_progress:
         report = measure(encoder, config, work, other, on_progress)
     print_report(report, out, None, as_json)

@@ -50,8 +50,9 @@ def recognition(
     from gair_search.benchmarks.tables.recognition import recognition as measure
 
     config = RecognitionConfig(
-        dataset, data, classes, bench.parse_pairs(parents, "--parents"), numbers, limit,
-        tuple(options.split_list(methods)), steps, shots, bench.parse_attributes(attributes), negatives, per_class,
+        dataset, data, numbers, limit, tuple(options.split_list(methods)), steps, shots,
+        bench.parse_attributes(attributes), classes=classes, parents=bench.parse_pairs(parents, "--parents"),
+        negatives=negatives, per_class=per_class,
         loss_weights=LOSS_WEIGHTS if weights is None else weights,
     )  # fmt: skip
     encoder = load_encoder(model, device)

@@ -54,11 +54,11 @@ def retrieval(
         limit,
         tuple(options.split_list(methods)),
         steps,
-        gair,
         photos,
-        split,
-        captions,
-        attributes=bench.parse_attributes(attributes),
+        bench.parse_attributes(attributes),
+        gair=gair,
+        split=split,
+        captions=captions,
         redact_faces=redact_faces,
     )
     encoder = load_encoder(model, device)

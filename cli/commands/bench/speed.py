@@ -68,7 +68,7 @@ def speed(
         tuple(options.split_list(parts)), numbers, rounds, images, steps, queries, tuple(photos or ()), parent,
         tuple(options.split_list(concepts)), generator, Sampling(scheduler, draw_steps, guidance),
     )  # fmt: skip
-    _ = config.asked  # an unknown part is said before the model loads
+    _ = config.chosen_parts  # an unknown part is said before the model loads
     encoder = load_encoder(model, device)
     with progress_bar("rounds", quiet=as_json) as on_progress:
         report = measure(encoder, config, on_progress)

@@ -9,7 +9,7 @@ from gair_search.cli import output
 from gair_search.cli.options import ignore_warnings
 
 if TYPE_CHECKING:
-    from gair_search.benchmarks.harness.cells import Report
+    from gair_search.benchmarks.harness.report import Report
     from gair_search.encoder.clip import Encoder
 
 

@@ -25,7 +25,7 @@ def astronaut() -> Image.Image:
 
 @pytest.fixture(scope="module")
 def boxes(astronaut: Image.Image) -> list[faces.Box]:
-    return faces.faces(astronaut)
+    return faces.find_faces(astronaut)
 
 
 def test_the_face_is_found_once(boxes: list[faces.Box]) -> None:
@@ -38,7 +38,7 @@ def test_the_face_is_found_once(boxes: list[faces.Box]) -> None:
 
 def test_the_face_is_black_and_the_rest_as_it_was(astronaut: Image.Image, boxes: list[faces.Box]) -> None:
     before = np.asarray(astronaut).copy()
-    after = np.asarray(faces.redacted(astronaut))
+    after = np.asarray(faces.redact_faces(astronaut))
     left, top, right, bottom = FACE
     assert not after[top:bottom, left:right].any()
     (found,) = ([round(512 * x) for x in box] for box in boxes)
@@ -54,7 +54,7 @@ def test_boxes_are_shares_of_any_size_and_mode() -> None:
     for mode, white in (("RGB", (255, 255, 255)), ("L", 255)):
         for width, height in ((8, 4), (80, 40)):
             black = ~np.asarray(
-                faces.blackened(Image.new(mode, (width, height), white), boxes).convert("L")
+                faces.black_out(Image.new(mode, (width, height), white), boxes).convert("L")
             ).astype(bool)
             assert black.sum() == width * height / 8
             assert black[height // 2 :, width // 4 : width // 2].all()
@@ -63,12 +63,12 @@ def test_boxes_are_shares_of_any_size_and_mode() -> None:
 def test_without_a_face_nothing_changes() -> None:
     cat = Image.fromarray(skimage_data.chelsea())
     for image in (cat, picture(0), picture(0, (300, 20)), picture(0, (1, 1))):
-        assert faces.faces(image) == []
-        assert faces.redacted(image).tobytes() == image.tobytes()
+        assert faces.find_faces(image) == []
+        assert faces.redact_faces(image).tobytes() == image.tobytes()
 
 
 def test_a_face_is_found_in_a_large_photo_too(astronaut: Image.Image, boxes: list[faces.Box]) -> None:
-    (found,) = faces.faces(astronaut.resize((1536, 1536), Image.Resampling.BICUBIC))
+    (found,) = faces.find_faces(astronaut.resize((1536, 1536), Image.Resampling.BICUBIC))
     assert found == pytest.approx(boxes[0], abs=0.05)
 
 
@@ -76,13 +76,13 @@ def test_a_redacted_picture_has_another_content_and_the_same_id(tmp_path: Path) 
     box, other = (0.0, 0.0, 0.5, 0.5), (0.0, 0.0, 0.5, 0.6)
     drawn = Picture("a", lambda _: picture(0), content="seed 0")
     for one in (photo(make_photos(tmp_path, 1)[0]), drawn):
-        assert faces.without(one, []) is one
-        hidden = faces.without(one, [box])
+        assert faces.redact_picture(one, []) is one
+        hidden = faces.redact_picture(one, [box])
         assert hidden.id == one.id
-        keys = {one.content_key, hidden.content_key, faces.without(one, [other]).content_key}
+        keys = {one.content_key, hidden.content_key, faces.redact_picture(one, [other]).content_key}
         assert len(keys) == 3
         assert (
-            hidden.content_key == faces.without(one, [list(box)]).content_key
+            hidden.content_key == faces.redact_picture(one, [list(box)]).content_key
         )  # boxes that were kept as JSON
         assert hidden.image(16).getpixel((0, 0)) == (0, 0, 0)
         pixels, own = np.asarray(hidden.image(None)), np.asarray(one.image(None))
@@ -95,4 +95,4 @@ def test_without_scikit_image_the_error_says_what_to_install(
     faces._detector.cache_clear()
     monkeypatch.setitem(sys.modules, "skimage.feature", None)
     with pytest.raises(GairError, match=r"pip install 'gair-search\[bench\]'"):
-        faces.faces(astronaut)
+        faces.find_faces(astronaut)

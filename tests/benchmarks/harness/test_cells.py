@@ -1,7 +1,5 @@
-"""Kept results, tables, figures and files."""
+"""Finished parts of a run, and features of pictures."""
 
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,14 +10,10 @@ from support.photos import make_photos
 from gair_search.benchmarks.datasets.base import photo
 from gair_search.benchmarks.datasets.fashion import picture_of
 from gair_search.benchmarks.fashion_world import scene
-from gair_search.benchmarks.harness.cells import (
-    Report,
-    Table,
-    Work,
-    new_figure,
-)
+from gair_search.benchmarks.harness.cells import Work
+from gair_search.benchmarks.harness.run import ProgressCounter
 from gair_search.encoder.clip import Encoder
-from gair_search.errors import GairError, ImageError
+from gair_search.errors import ImageError
 
 
 def counted(values: list[int]) -> tuple[list[int], Callable[[], list[int]]]:
@@ -62,10 +56,10 @@ def test_work_lies_under_gair_home(home: Path) -> None:
 def test_features_are_kept_by_content(encoder: Encoder, tmp_path: Path) -> None:
     drawn = [picture_of(scene(i, "test"), f"s{i}", 64) for i in range(3)]
     work, steps = Work("t", {}, tmp_path), []
-    first = work.features(encoder, drawn, steps.append)
+    first = work.features(encoder, drawn, ProgressCounter(lambda done, total: steps.append((done, total)), 3))
     assert first.shape == (3, encoder.embedder_id.dim)
     assert np.allclose(np.linalg.norm(first, axis=1), 1, atol=1e-5)
-    assert sum(steps) == 3
+    assert steps[-1] == (3, 3)
     alone = encoder.encode_pixels(encoder.preprocessing.pixels(drawn[1].image())[None])
     assert np.allclose(first[1], alone, atol=1e-5)
     files = len(list((tmp_path / "features").iterdir()))
@@ -86,36 +80,3 @@ def test_features_of_a_changed_photo_are_made_anew(encoder: Encoder, tmp_path: P
     paths[1].write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"001\.jpg"):
         work.features(encoder, [photo(path) for path in paths])
-
-
-def report() -> Report:
-    def draw() -> object:
-        figure = new_figure(2)
-        figure.axes[0].plot([0, 1], [1, 0])
-        return figure
-
-    table = Table("T", ("", "a"), (("row", "1.0"),), "n = 1.")
-    return Report("t", {"seeds": [0]}, {"a": 1.0}, [table], {"t-figure": draw})  # type: ignore[dict-item]
-
-
-def test_tables_are_markdown() -> None:
-    assert report().tables[0].markdown() == "### T\n\n|  | a |\n| --- | --- |\n| row | 1.0 |\n\nn = 1.\n"
-
-
-def test_files(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    one, two = tmp_path / "one", tmp_path / "two"
-    written = report().save(one)
-    assert {path.name for path in written} == {"t.md", "t.json", "t-figure.svg"}
-    assert json.loads((one / "t.json").read_text()) == {"bench": "t", "settings": {"seeds": [0]}, "a": 1.0}
-    report().save(two)
-    assert (one / "t-figure.svg").read_bytes() == (two / "t-figure.svg").read_bytes()
-    (tmp_path / "file").touch()
-    with pytest.raises(GairError, match="can't be written"):
-        report().save(tmp_path / "file")
-
-
-def test_without_matplotlib_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(GairError, match=r"pip install 'gair-search\[bench\]'"):
-        new_figure(1)

@@ -37,7 +37,7 @@ def random_run(
 
 def relevance(run: dict[str, float], qrels: dict[str, int]) -> np.ndarray:
     ids = list(run)
-    order = measures.ranked(list(run.values()), ids)
+    order = measures.ranking(list(run.values()), ids)
     return np.array([qrels[ids[i]] > 0 for i in order])
 
 
@@ -66,7 +66,7 @@ def test_equal_to_scikit_learn(seed: int) -> None:
     run, qrels = random_run(seed)
     for query, images in run.items():
         scores, flags = np.array(list(images.values())), np.array(list(qrels[query].values()), bool)
-        order = measures.ranked(scores, list(images))
+        order = measures.ranking(scores, list(images))
         ours = measures.average_precision(flags[order])
         assert ours == pytest.approx(average_precision_score(flags, scores), abs=CLOSE)
         area = roc_auc_score(flags, scores)
@@ -112,9 +112,9 @@ def test_by_hand() -> None:
     assert measures.category_auc(flags) == pytest.approx((0 + 0.25 + 0.5 + 0.75) / 4)
     assert measures.category_auc([True, True, False, False]) == pytest.approx((0.25 + 0.75 + 1 + 1) / 4)
     assert measures.roc_auc([4, 3, 2, 1], flags) == 1 / 4
-    assert measures.separation([5, 3, 2, 0], [True, True, False, False]) == 3
-    assert measures.separation([1, 1, 1], [True, False, False]) == 0
-    assert measures.ranked([1.0, 2.0, 1.0], ["a", "b", "c"]).tolist() == [1, 2, 0]
+    assert measures.d_prime([5, 3, 2, 0], [True, True, False, False]) == 3
+    assert measures.d_prime([1, 1, 1], [True, False, False]) == 0
+    assert measures.ranking([1.0, 2.0, 1.0], ["a", "b", "c"]).tolist() == [1, 2, 0]
 
 
 def test_summary() -> None:

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from gair_search.benchmarks.harness.measures import Summary
+from gair_search.benchmarks.harness.run import ProgressCounter
 from gair_search.benchmarks.harness.timing import (
     Task,
     TimedPart,
-    in_turns,
-    shown,
+    format_over_seeds,
+    time_in_turns,
 )
 
 
@@ -25,9 +26,9 @@ def test_tasks_take_turns_and_are_timed_apart() -> None:
         time.sleep(seconds)
 
     rounds: list[int] = []
-    seconds = in_turns(
-        {"a": lambda i: task("a", i, 0), "b": lambda i: task("b", i, 0.01)}, 5, 0, lambda: rounds.append(1)
-    )
+    counter = ProgressCounter(lambda done, total: rounds.append(done))
+    tasks = {"a": lambda i: task("a", i, 0), "b": lambda i: task("b", i, 0.01)}
+    seconds = time_in_turns(tasks, 5, 0, counter)
     assert order[:2] == [("a", 0), ("b", 0)]  # untimed
     turns = [sorted(order[i : i + 2]) for i in range(2, 12, 2)]
     assert turns == [[("a", i), ("b", i)] for i in range(5)]
@@ -62,7 +63,9 @@ def test_a_ratio_is_the_median_round_s_and_is_summed_up_over_seeds(tmp_path: Pat
 def test_a_part_runs_a_seed_at_a_time(tmp_path: Path) -> None:
     part, rounds = Naps(3), []
     for seed in range(2):
-        part.run(seed, tmp_path, torch.device("cpu"), lambda: rounds.append(1))
+        part.run(
+            seed, tmp_path, torch.device("cpu"), ProgressCounter(lambda done, total: rounds.append(done))
+        )
     assert [len(seconds["long"]) for seconds in part.seconds] == [3, 3]
     assert len(rounds) == 6
     assert min(part.ratios("long")) > 1
@@ -70,5 +73,5 @@ def test_a_part_runs_a_seed_at_a_time(tmp_path: Path) -> None:
 
 
 def test_one_seed_has_no_deviation() -> None:
-    assert shown(Summary(1.5, 0.0, 1), ".2f") == "1.50"
-    assert shown(Summary(1.5, 0.25, 2), ".2f") == "1.50 ± 0.25"
+    assert format_over_seeds(Summary(1.5, 0.0, 1), ".2f") == "1.50"
+    assert format_over_seeds(Summary(1.5, 0.25, 2), ".2f") == "1.50 ± 0.25"

@@ -16,8 +16,8 @@ from gair_search.benchmarks.methods.polar import (
     learn_update,
     polar_loss,
     settings_for,
+    text_features_with_update,
     updated,
-    updated_features,
 )
 from gair_search.encoder import models
 from gair_search.encoder.clip import Encoder
@@ -83,7 +83,7 @@ def test_loss_by_hand() -> None:
 
 def test_the_first_update_is_the_plain_encoding(tower: TextTower) -> None:
     assert torch.equal(
-        updated_features(tower, TEXTS, first_factors(tower.width, 1, 0)), plain_features(tower)
+        text_features_with_update(tower, TEXTS, first_factors(tower.width, 1, 0)), plain_features(tower)
     )
 
 
@@ -95,7 +95,7 @@ def test_an_update_is_that_of_the_weights(tower: TextTower, rank: int) -> None:
     a = factors[0] / factors[0].norm(dim=1, keepdim=True)
     attention.in_proj_weight[-tower.width :] += factors[1].T @ a
     wanted = plain_features(changed)
-    assert torch.allclose(updated_features(tower, TEXTS, factors), wanted, atol=1e-6)
+    assert torch.allclose(text_features_with_update(tower, TEXTS, factors), wanted, atol=1e-6)
     assert not torch.allclose(wanted, plain_features(tower), atol=1e-2)
 
 
@@ -122,7 +122,7 @@ def test_learning_draws_the_text_to_the_images(tower: TextTower) -> None:
 
     factors = learned()
     near, far = (
-        (updated_features(tower, TEXTS, f) * images).sum(1).mean()
+        (text_features_with_update(tower, TEXTS, f) * images).sum(1).mean()
         for f in (factors, first_factors(tower.width, 1, 0))
     )
     assert near > far + 0.1

@@ -14,18 +14,17 @@ from support.photos import make_photos
 
 import gair_search.benchmarks.tables.fewshot as table
 from gair_search.benchmarks.datasets.labelled import Class
-from gair_search.benchmarks.methods import fewshot as methods
-from gair_search.benchmarks.methods.fewshot import RARE_TOKENS, Shots
-from gair_search.benchmarks.tables.fewshot import (
+from gair_search.benchmarks.harness.classifiers import (
     AGNOSTIC,
     BOTH,
-    DRAWN,
+    NEED_DIFFUSION,
     STORI,
     TASKRES,
     TEXTS,
-    FewShotConfig,
-    fewshot,
 )
+from gair_search.benchmarks.methods import fewshot as methods
+from gair_search.benchmarks.methods.fewshot import RARE_TOKENS, Shots
+from gair_search.benchmarks.tables.fewshot import FewShotConfig, fewshot
 from gair_search.encoder import models
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
@@ -207,7 +206,7 @@ def test_the_table_in_small_with_resume_and_runs(
     def again(make: object) -> None:
         raise AssertionError(f"{make} is learned again")
 
-    monkeypatch.setattr(table, "_timed", again)
+    monkeypatch.setattr(table, "_learn_classifier", again)
     saved = fewshot(tiny, SMALL, tmp_path, save_run=True)
     assert saved.values == report.values
     files = {file.stem: file for file in saved.save_runs(tmp_path / "runs")}
@@ -228,9 +227,9 @@ def test_the_table_in_small_with_resume_and_runs(
 def test_without_a_generator_its_rows_are_left_out(
     tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "own_generator", lambda encoder: (None, "there is none"))
+    monkeypatch.setattr(table, "load_own_generator", lambda encoder: (None, "there is none"))
     report = fewshot(tiny, replace(SMALL, seeds=(0,), shots=(1,), token_shots=(1,)), tmp_path)
-    assert not DRAWN & set(report.values["agnostic"]["rows"])
+    assert not NEED_DIFFUSION & set(report.values["agnostic"]["rows"])
     assert "Left out: MC-TI, textual inversion, since there is none." in report.tables[-1].note
 
 
@@ -242,9 +241,9 @@ def test_a_changed_photo_is_learned_again(
     settings = FewShotConfig(
         "folders", tmp_path / "data", seeds=(0,), shots=(1,), token_shots=(1,), steps=1, epochs=1
     )
-    monkeypatch.setattr(table, "own_generator", lambda encoder: (None, "there is none"))
-    timed, made = table._timed, []
-    monkeypatch.setattr(table, "_timed", lambda make: made.append(make) or timed(make))
+    monkeypatch.setattr(table, "load_own_generator", lambda encoder: (None, "there is none"))
+    learn, made = table._learn_classifier, []
+    monkeypatch.setattr(table, "_learn_classifier", lambda make: made.append(make) or learn(make))
 
     def learned() -> int:
         made.clear()

@@ -15,13 +15,13 @@ from gair_search.benchmarks.datasets.fashion import FREE, further_views, instanc
 from gair_search.benchmarks.harness.cells import Work
 from gair_search.benchmarks.harness.judges import PIXELS, EncoderJudge, PixelJudge
 from gair_search.benchmarks.methods.concepts import OURS, TEXT_ONLY
+from gair_search.benchmarks.methods.prompts import context_conditioning
 from gair_search.benchmarks.tables.generation import (
     MEASURES,
     RENDERED,
     GenerationConfig,
-    contexts_of,
     generation,
-    judged,
+    judge_accuracies,
 )
 from gair_search.encoder import models
 from gair_search.encoder.clip import Encoder
@@ -48,11 +48,11 @@ def test_accuracies_by_hand() -> None:
     objects = np.array([[0.9, 0.1, 0.0], [0.5, 0.1, 0.6], [0.2, 0.3, 0.1], [0.9, 0.1, 0.0]])
     contexts = np.array([[0.9, 0.1], [0.1, 0.9], [0.1, 0.9], [0.1, 0.9]])
     light = np.zeros(4, bool)
-    assert judged(objects, contexts, 0, 2, light).values == dict(
+    assert judge_accuracies(objects, contexts, 0, 2, light).values == dict(
         zip(MEASURES, (0.75, 0.75, 0.75, 0.5), strict=True)
     )
     dark = np.array([True, False, False, False])  # a blank image shows nothing
-    assert judged(objects, contexts, 0, 2, dark).values == dict(
+    assert judge_accuracies(objects, contexts, 0, 2, dark).values == dict(
         zip(MEASURES, (0.5, 0.5, 0.5, 0.25), strict=True)
     )
 
@@ -61,18 +61,18 @@ def test_the_prompt_is_image_of_a_concept_in_a_context(encoder: Encoder) -> None
     tower = encoder.text_tower
     rows = tower.token_embeddings(torch.tensor(tower.token_ids("striped")))
     contexts = ("on a beach", "in the snow")
-    told = contexts_of(tower, "dress", rows, contexts)
+    told = context_conditioning(tower, "dress", rows, contexts)
     texts = [f"image of a striped dress {context}" for context in contexts]
     wanted = tower.encode_ids([tower.token_ids(text) for text in texts], full_context=True).conditioning
     assert torch.allclose(told, wanted, atol=1e-5)
-    alone = contexts_of(tower, "dress", rows[:0], contexts)
+    alone = context_conditioning(tower, "dress", rows[:0], contexts)
     texts = [f"image of a dress {context}" for context in contexts]
     wanted = tower.encode_ids([tower.token_ids(text) for text in texts], full_context=True).conditioning
     assert torch.allclose(alone, wanted, atol=1e-5)
     wanted = tower.encode_ids([tower.token_ids("image of a striped dress")], full_context=True).conditioning
-    assert torch.allclose(contexts_of(tower, "dress", rows, ("",)), wanted, atol=1e-5)
+    assert torch.allclose(context_conditioning(tower, "dress", rows, ("",)), wanted, atol=1e-5)
     with pytest.raises(GairError, match="name a shorter context"):
-        contexts_of(tower, "dress", rows, ["on sand " * 40])
+        context_conditioning(tower, "dress", rows, ["on sand " * 40])
 
 
 def test_the_encoder_judge_goes_by_mean_images_and_by_texts(encoder: Encoder, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_another_encoder_judges_photos(model: Encoder, tmp_path: Path) -> None:
         sampling=Sampling("ddim", steps=1),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gair_search.benchmarks.harness.learning.N_NEGATIVES", 4)
+        patch.setattr("gair_search.benchmarks.harness.learned_tokens.N_NEGATIVES", 4)
         report = generation(model, settings, tmp_path / "work", other)
     assert list(report.values["judges"]) == [model.spec.name, other.spec.name]
     assert list(report.values["judges"][other.spec.name]) == [TEXT_ONLY]
@@ -192,10 +192,11 @@ def test_bad_settings(model: Encoder, tmp_path: Path, monkeypatch: pytest.Monkey
         GairError, match="the judge pixels knows the fashion world's places alone: on a beach"
     ):
         generation(model, replace(SMALL, contexts=("in a fridge",), judge=PIXELS), tmp_path)
-    assert replace(SMALL, contexts=("in a fridge",)).second == ""
-    assert len(GenerationConfig().asked) == len(GenerationConfig("dreambooth").asked) == 10
+    assert replace(SMALL, contexts=("in a fridge",)).second_judge == ""
+    assert len(GenerationConfig().context_texts) == len(GenerationConfig("dreambooth").context_texts) == 10
     monkeypatch.setattr(
-        "gair_search.benchmarks.harness.learning.own_generator", lambda _: (None, "it has no generator")
+        "gair_search.benchmarks.harness.learned_tokens.load_own_generator",
+        lambda _: (None, "it has no generator"),
     )
     with pytest.raises(GairError, match="takes a generator: it has no generator"):
         generation(model, SMALL, tmp_path)

@@ -10,13 +10,9 @@ from support.photos import make_photos
 
 import gair_search.benchmarks.tables.preference as table
 from gair_search.benchmarks.datasets.combinations import CUB_PHRASES
-from gair_search.benchmarks.methods.prompts import compiled, modified_prompt_weighting, stori
-from gair_search.benchmarks.tables.preference import (
-    ALONE,
-    OPPOSITE,
-    PreferenceConfig,
-    preference,
-)
+from gair_search.benchmarks.harness.combination_rankings import ALONE, OPPOSITE
+from gair_search.benchmarks.methods.prompts import compile_prompts, modified_prompt_weighting, stori
+from gair_search.benchmarks.tables.preference import PreferenceConfig, preference
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.reweighting import causal_mask
 from gair_search.errors import DatasetError
@@ -25,7 +21,7 @@ SMALL = PreferenceConfig(seeds=(0, 1), limit=1, five=1, per_category=2)
 
 
 def test_stori_is_the_librarys_own(encoder: Encoder) -> None:
-    plain, weighted = compiled(encoder, ["a red dress", "a (red:1.5) dress"])
+    plain, weighted = compile_prompts(encoder, ["a red dress", "a (red:1.5) dress"])
     both = stori(encoder, [plain, weighted])
     assert both.shape == (2, encoder.embedder_id.dim)
     assert np.allclose(both[0], encoder.encode_texts(["a red dress"])[0], atol=1e-5)
@@ -41,7 +37,7 @@ def test_stori_is_the_librarys_own(encoder: Encoder) -> None:
 @pytest.mark.parametrize("prompt", ["a (red:1.5) dress", "a (red:0) dress", "a (red dress:3) on [grass]"])
 def test_modified_prompt_weighting_block_by_block(encoder: Encoder, prompt: str) -> None:
     """The hooks against the tower run by hand: e + w (x - e) between the two halves."""
-    (one,) = compiled(encoder, [prompt])
+    (one,) = compile_prompts(encoder, [prompt])
     text, inner = encoder.text_tower, encoder.text_tower.transformer
     n = one.embeddings.shape[1]
     ids = torch.tensor([[text.tokenizer.sot_token_id] + [text.tokenizer.eot_token_id] * (n - 1)])
@@ -63,7 +59,7 @@ def test_modified_prompt_weighting_block_by_block(encoder: Encoder, prompt: str)
 def test_modified_prompt_weighting_with_weights_1_changes_nothing_and_leaves_no_hook(
     encoder: Encoder,
 ) -> None:
-    prompts = compiled(encoder, ["a red dress", "a (red:2) dress"])
+    prompts = compile_prompts(encoder, ["a red dress", "a (red:2) dress"])
     first = modified_prompt_weighting(encoder, prompts)
     assert np.allclose(first[0], encoder.encode_texts(["a red dress"])[0], atol=1e-5)
     assert not np.allclose(first[0], first[1], atol=1e-3)

@@ -9,32 +9,27 @@ import torch
 from sklearn.metrics import roc_auc_score
 from support.photos import make_photos
 
-import gair_search.benchmarks.tables.recognition as table_1
-import gair_search.benchmarks.tables.retrieval as table_4
 from gair_search.benchmarks.datasets.base import Concept
-from gair_search.benchmarks.harness import learning
-from gair_search.benchmarks.harness.learning import LearnedTokens
+from gair_search.benchmarks.harness import learned_tokens, token_cells
+from gair_search.benchmarks.harness.learned_tokens import LearnedTokens
 from gair_search.benchmarks.methods.concepts import (
     OURS,
     PROMPT_TUNING,
     TEXT_ONLY,
     Study,
-    plain,
 )
+from gair_search.benchmarks.presentation import recognition as presentation
+from gair_search.benchmarks.presentation.recognition import ACCURACIES, ATTRIBUTES, AUCS, SAMPLES
 from gair_search.benchmarks.tables.recognition import (
-    ACCURACIES,
-    ATTRIBUTES,
-    AUCS,
-    SAMPLES,
     Embeddings,
     RecognitionConfig,
-    Sides,
+    TrialFeatures,
     correlations,
-    measured,
     recognition,
-    text_features,
+    token_features,
+    token_measures,
 )
-from gair_search.benchmarks.tables.retrieval import retrieval
+from gair_search.benchmarks.tables.retrieval import RetrievalConfig, retrieval
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
 from gair_search.generation.generator import Generator, Sampling
@@ -48,17 +43,17 @@ SMALL = RecognitionConfig(seeds=(0, 1), steps=2, shots=2, attributes=WORDS, per_
 
 def test_measures_by_hand_and_as_scikit_learn_has_them() -> None:
     concept, parent = np.array([1.0, 0], np.float32), np.array([0, 1.0], np.float32)
-    tested = Sides(
+    tested = TrialFeatures(
         np.array([[0.9, 0.1], [0.4, 0.5]], np.float32),
         np.array([[0.5, 0.6], [0.2, 0.2]], np.float32),
         np.array([[0.0, 0.9]], np.float32),
     )
-    found = measured(tested, concept, parent)
+    found = token_measures(tested, concept, parent)
     # f(x) . tau_*: 0.9, 0.4 of the concept, 0.5, 0.2 of the parent, 0 of others
     assert found == {AUCS[0]: 0.75, AUCS[1]: 1.0, AUCS[2]: 1.0, ACCURACIES[0]: 1.0, ACCURACIES[1]: 0.5}
     rng = np.random.default_rng(0)
-    random = Sides(*(rng.normal(size=(n, 2)).astype(np.float32) for n in (7, 9, 11)))
-    found = measured(random, concept, parent)
+    random = TrialFeatures(*(rng.normal(size=(n, 2)).astype(np.float32) for n in (7, 9, 11)))
+    found = token_measures(random, concept, parent)
     pairs = (
         (random.concept, random.parents),
         (random.concept, random.others),
@@ -68,16 +63,16 @@ def test_measures_by_hand_and_as_scikit_learn_has_them() -> None:
         theirs = roc_auc_score([1] * len(high) + [0] * len(low), [*(high @ concept), *(low @ concept)])
         assert found[name] == pytest.approx(theirs, abs=1e-9)
     alone = replace(random, parents=np.empty((0, 2), np.float32))
-    assert set(measured(alone, concept, parent)) == {AUCS[1], ACCURACIES[1]}
+    assert set(token_measures(alone, concept, parent)) == {AUCS[1], ACCURACIES[1]}
 
 
 def test_text_features_are_those_of_the_words(encoder: Encoder) -> None:
     tower = encoder.text_tower
     rows = tower.token_embeddings(torch.tensor(tower.token_ids("striped")))
-    told = text_features(tower, "dress", rows)
-    wanted = plain(encoder, ["image of a striped dress", "image of a dress"])
+    told = token_features(tower, "dress", rows)
+    wanted = encoder.encode_texts(["image of a striped dress", "image of a dress"])
     assert np.allclose(np.stack(told), wanted, atol=1e-5)
-    assert np.array_equal(*text_features(tower, "dress", rows[:0]))
+    assert np.array_equal(*token_features(tower, "dress", rows[:0]))
 
 
 def test_norms_and_correlations_by_hand() -> None:
@@ -114,19 +109,17 @@ def test_the_tables_in_small_share_tokens(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = (PROMPT_TUNING, "textual inversion", OURS)
-    lessons = table_4.RetrievalConfig(
-        seeds=(0, 1), steps=2, shots=2, attributes=WORDS, methods=named, world=WORLD
-    )
+    lessons = RetrievalConfig(seeds=(0, 1), steps=2, shots=2, attributes=WORDS, methods=named, world=WORLD)
     retrieval(model, lessons, tmp_path)
     learned: list[str] = []
-    really = table_4.learned_with
+    really = token_cells.learn_token
 
     def seen(*args: object) -> object:
         learned.append("with")
         return really(*args)
 
-    monkeypatch.setattr(table_4, "learned_with", seen)
-    monkeypatch.setattr(table_4, "learned_by", lambda *_: pytest.fail("table 4 has learned it"))
+    monkeypatch.setattr(token_cells, "learn_token", seen)
+    monkeypatch.setattr(token_cells, "learn_token_by", lambda *_: pytest.fail("table 4 has learned it"))
     settings = replace(SMALL, methods=(TEXT_ONLY, *named))
     done: list[tuple[int, int]] = []
     report = recognition(model, settings, tmp_path, save_run=True, on_progress=lambda *n: done.append(n))
@@ -155,7 +148,7 @@ def test_the_tables_in_small_share_tokens(
     assert embeddings["(1, 0)"] == embeddings["textual inversion"]
     assert "| loss weights (1, 0.1) |" in fourth
     quick = Sampling("ddim", steps=2)
-    monkeypatch.setattr(table_1, "Sampling", lambda: quick)
+    monkeypatch.setattr(presentation, "Sampling", lambda: quick)
     drawn: list[int] = []
     sample = Generator.sample
 
@@ -174,7 +167,7 @@ def test_the_tables_in_small_share_tokens(
     assert np.diag(axes.images[0].get_array()).tolist() == pytest.approx([1] * len(WORDS))
     assert drawn == [SAMPLES] * 2 * 4  # two concepts of the first seed, four pairs, once
 
-    monkeypatch.setattr(table_4, "learned_with", lambda *_: pytest.fail("learned again"))
+    monkeypatch.setattr(token_cells, "learn_token", lambda *_: pytest.fail("learned again"))
     monkeypatch.setattr(Encoder, "encode_images", lambda *_: pytest.fail("encoded again"))
     again = recognition(model, replace(settings, seeds=(1,), methods=("Ours",)), tmp_path)
     assert again.values["methods"][OURS][AUCS[0]]["mean"] == found[OURS][AUCS[0]]["by seed"][1]
@@ -183,7 +176,7 @@ def test_the_tables_in_small_share_tokens(
 def test_without_a_generator_what_needs_one_is_left_out(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learning, "own_generator", lambda _: (None, "it has no generator"))
+    monkeypatch.setattr(learned_tokens, "load_own_generator", lambda _: (None, "it has no generator"))
     report = recognition(model, replace(SMALL, seeds=(0,), limit=1, methods=(PROMPT_TUNING, OURS)), tmp_path)
     assert report.pictures == {}
     assert list(report.values["methods"]) == [PROMPT_TUNING]
@@ -198,13 +191,13 @@ def test_drawn_negatives_are_drawn_once(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[str] = []
-    really = learning.parent_images
+    really = learned_tokens.parent_images
 
     def seen(parent: str, *args: object) -> object:
         drawn.append(parent)
         return really(parent, *args[:-1], 6)
 
-    monkeypatch.setattr(learning, "parent_images", seen)
+    monkeypatch.setattr(learned_tokens, "parent_images", seen)
     settings = replace(SMALL, seeds=(0,), negatives="drawn")
     for _ in range(2):
         lessons = LearnedTokens(model, settings, tmp_path)
@@ -223,9 +216,9 @@ def test_textual_inversion_against_class_folders(model: Encoder, tmp_path: Path)
     settings = RecognitionConfig(
         "textual-inversion",
         tmp_path / "concepts",
-        tmp_path / "classes",
-        {"red_teapot": "teapot", "mine": "coffee mug"},
         (0,),
+        classes=tmp_path / "classes",
+        parents={"red_teapot": "teapot", "mine": "coffee mug"},
         methods=(TEXT_ONLY,),
         negatives="pool",
         per_class=3,

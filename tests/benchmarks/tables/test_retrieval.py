@@ -16,6 +16,7 @@ import gair_search.benchmarks.tables.retrieval as table
 from gair_search.benchmarks.datasets.base import RetrievalQuery
 from gair_search.benchmarks.datasets.dreambooth import TABLE
 from gair_search.benchmarks.datasets.fashion import fashion_world
+from gair_search.benchmarks.harness import token_cells
 from gair_search.benchmarks.methods import concepts as concept_methods
 from gair_search.benchmarks.methods import polar
 from gair_search.benchmarks.methods.concepts import (
@@ -25,18 +26,18 @@ from gair_search.benchmarks.methods.concepts import (
     POLAR,
     PROMPT_TUNING,
     Study,
-    asked_with,
     average_image,
     ideal_words,
-    learned_by,
-    normalised,
+    learn_token_by,
     palavra,
     palavra_loss,
-    plain,
     prompt_of,
+    query_features,
     text_and_average_image,
+    unit_rows,
 )
-from gair_search.benchmarks.tables.retrieval import METHODS, RetrievalConfig, retrieval
+from gair_search.benchmarks.presentation import retrieval as presentation
+from gair_search.benchmarks.tables.retrieval import RetrievalConfig, retrieval
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, DatasetError, GairError
 from gair_search.gair.options import GairConfig
@@ -79,7 +80,7 @@ def test_ideal_words_by_hand() -> None:
     images = np.array([[0.6, 0.8, 0], [0.6, -0.8, 0]], np.float32)  # mean (0.6, 0, 0)
     parents = np.array([[0, 0, 1.0], [0, 0.6, 0.8]], np.float32)  # mean (0, 0.3, 0.9)
     found = ideal_words(texts, images, parents)
-    assert np.allclose(found, normalised(np.array([[1.6, -0.3, -0.9], [0.6, 0.7, -0.9]])), atol=1e-6)
+    assert np.allclose(found, unit_rows(np.array([[1.6, -0.3, -0.9], [0.6, 0.7, -0.9]])), atol=1e-6)
     # what looks like the parent's words adds nothing
     assert np.allclose(ideal_words(texts, parents, parents[::-1]), texts, atol=1e-6)
 
@@ -91,7 +92,7 @@ def test_ideal_words_find_what_is_a_sum_exactly() -> None:
     contexts = rng.normal(size=(4, 8)) * 0.1
     contexts -= contexts.mean(0)
     found = ideal_words(base + parent + contexts, base + concept + contexts, base + parent + contexts)
-    assert np.allclose(found, normalised(base + concept + contexts), atol=1e-6)
+    assert np.allclose(found, unit_rows(base + concept + contexts), atol=1e-6)
 
 
 def test_palavra_loss_is_the_symmetric_contrastive_loss_of_two_pairs() -> None:
@@ -122,8 +123,10 @@ def test_palavra_starts_at_the_parents_word_and_lowers_its_loss(
     assert losses[-1] < losses[0]
     assert vector.shape == (1, study.encoder.text_tower.width)
     word = study.concept.parent.split()[-1]
-    first, parent = plain(study.encoder, [f"a photo of a {word}", f"a photo of a {study.concept.parent}"])
-    rows = (first, normalised(study.images.mean(0)), parent)
+    first, parent = study.encoder.encode_texts(
+        [f"a photo of a {word}", f"a photo of a {study.concept.parent}"]
+    )
+    rows = (first, unit_rows(study.images.mean(0)), parent)
     wanted = palavra_loss(*map(torch.from_numpy, rows), PALAVRA_TEMPERATURE)
     assert losses[0] == pytest.approx(wanted.item(), abs=1e-5)
 
@@ -132,10 +135,10 @@ def test_a_query_with_words_for_a_token_is_the_plain_text(study: Study) -> None:
     """A token of the words' own embeddings before the parent, and in its place."""
     tower, parent = study.encoder.text_tower, study.concept.parent
     rows = tower.token_embeddings(torch.tensor(tower.token_ids("striped"))).detach().numpy()
-    texts = plain(study.encoder, [query.text(f"striped {parent}") for query in study.queries])
-    assert np.allclose(asked_with(study, rows), texts, atol=1e-5)
-    alone = plain(study.encoder, [query.text("striped") for query in study.queries])
-    assert np.allclose(asked_with(study, rows, with_parent=False), alone, atol=1e-5)
+    texts = study.encoder.encode_texts([query.text(f"striped {parent}") for query in study.queries])
+    assert np.allclose(query_features(study, rows), texts, atol=1e-5)
+    alone = study.encoder.encode_texts([query.text("striped") for query in study.queries])
+    assert np.allclose(query_features(study, rows, with_parent=False), alone, atol=1e-5)
 
 
 def test_a_caption_is_taken_by_its_characters() -> None:
@@ -157,7 +160,7 @@ def test_negatives_come_from_the_gallery_nearest_the_parent_first(study: Study) 
 
 
 def test_projection_and_its_absence(study: Study) -> None:
-    ours, free = learned_by(study, OURS).vectors, learned_by(study, "joint").vectors
+    ours, free = learn_token_by(study, OURS).vectors, learn_token_by(study, "joint").vectors
     subspace = study.problem.subspace
     assert torch.allclose(project(ours, subspace), ours, atol=1e-5)
     assert not torch.allclose(project(free, subspace), free, atol=1e-3)
@@ -186,14 +189,15 @@ def test_the_table_in_small_with_resume_and_runs(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = GairConfig(candidates=(0.0, 1.0), sampling=Sampling("ddim", steps=2, guidance=1.0))
-    monkeypatch.setattr(table, "GairConfig", lambda: quick)
+    for module in (token_cells, presentation):
+        monkeypatch.setattr(module, "GairConfig", lambda: quick)
     monkeypatch.setattr(polar, "PAPER", polar.PolarConfig(steps=2))
     done: list[tuple[int, int]] = []
     report = retrieval(
         model, replace(SMALL, gair=True), tmp_path, save_run=True, on_progress=lambda *n: done.append(n)
     )
     found = report.values["methods"]
-    assert list(found) == [*METHODS, "prompt tuning + GAIR", "ours + GAIR"]
+    assert list(found) == [*RetrievalConfig.METHODS, "prompt tuning + GAIR", "ours + GAIR"]
     assert done[-1] == (2 * 2 * len(found),) * 2
     assert report.values["skipped"] == {}
     report.save_runs(tmp_path / "runs")
@@ -236,8 +240,8 @@ def test_the_table_in_small_with_resume_and_runs(
     assert [len(told) for told in drawn] == [2, 2]  # two queries of each concept, once
 
     # finished tokens are not learned again, whatever rows are asked for
-    monkeypatch.setattr(table, "learned_by", lambda *_: pytest.fail("learned again"))
-    monkeypatch.setattr(table, "learned_update", lambda *_: pytest.fail("learned again"))
+    monkeypatch.setattr(token_cells, "learn_token_by", lambda *_: pytest.fail("learned again"))
+    monkeypatch.setattr(token_cells, "learn_polar_update", lambda *_: pytest.fail("learned again"))
     monkeypatch.setattr(Encoder, "encode_images", lambda *_: pytest.fail("encoded again"))
     again = retrieval(model, replace(SMALL, seeds=(1,), methods=("Ours", "prompt tuning", "polar")), tmp_path)
     assert list(again.values["methods"]) == [POLAR, PROMPT_TUNING, OURS]
@@ -248,7 +252,7 @@ def test_the_table_in_small_with_resume_and_runs(
 def test_without_a_generator_rows_are_left_out_and_said(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "own_generator", lambda _: (None, "it has no generator"))
+    monkeypatch.setattr(table, "load_own_generator", lambda _: (None, "it has no generator"))
     named = ("text only", PROMPT_TUNING, OURS)
     report = retrieval(model, replace(SMALL, seeds=(0,), methods=named, gair=True), tmp_path)
     assert list(report.values["methods"]) == ["text only", PROMPT_TUNING]
@@ -269,7 +273,7 @@ def test_the_sheet_frames_what_is_right(
         frames.extend([cell.frame for cell in cells] for _, cells in rows)
         captions.extend(cells[1].caption for _, cells in rows)
 
-    monkeypatch.setattr(table, "grid", seen)
+    monkeypatch.setattr(presentation, "grid", seen)
     report = retrieval(model, replace(SMALL, seeds=(0,), methods=("average image",)), tmp_path, save_run=True)
     for draw in report.pictures.values():
         draw()
@@ -277,7 +281,7 @@ def test_the_sheet_frames_what_is_right(
     for query, scores in report.runs["average image"].items():
         order = sorted(scores, key=lambda name: (scores[name], name), reverse=True)
         right = [hit in report.qrels[query] for hit in order]
-        wanted.append(["", "", *(table._RIGHT if flag else "" for flag in right[:3])])
+        wanted.append(["", "", *(presentation._RIGHT if flag else "" for flag in right[:3])])
         assert captions[len(wanted) - 1] == f"rank {right.index(True) + 1}"
     assert frames == wanted
     assert len(frames) == 4
@@ -285,7 +289,7 @@ def test_the_sheet_frames_what_is_right(
 
 def test_the_figure_has_our_means_and_the_papers() -> None:
     said = {"MRR": {"mean": 0.25, "sd": 0.05}}
-    (axes,) = table._figure({"text only": said, "joint": said, OURS: said}).axes
+    (axes,) = presentation.mrr_figure({"text only": said, "joint": said, OURS: said}).axes
     assert [bar.get_width() for bar in axes.patches] == [25] * 3
     (marks,) = [line for line in axes.lines if line.get_marker() == "D"]
     assert list(zip(marks.get_xdata(), marks.get_ydata(), strict=True)) == [(17.6, 0), (56.6, 2)]
@@ -343,7 +347,7 @@ def test_only_concept_images_are_redacted(tmp_path: Path) -> None:
         face().save(photos / name, quality=95)
     data = RetrievalConfig("pervl-deepfashion2", tree, shots="all").load(0).limited(2)
     counts: dict[str, int] = {}
-    clean = table._redacted(data, tmp_path / "work", counts)
+    clean = table._redact_concept_images(data, tmp_path / "work", counts)
     assert {name for name, n in counts.items() if n} == {"110001.jpg"}
     assert [picture.content_key for picture in clean.gallery] == [p.content_key for p in data.gallery]
     assert clean.queries == data.queries
@@ -357,9 +361,9 @@ def test_only_concept_images_are_redacted(tmp_path: Path) -> None:
     assert black.getpixel((56, 54)) == (0, 0, 0)
     kept = sorted((tmp_path / "work/faces").glob("*/*.json"))
     with pytest.MonkeyPatch.context() as patch:  # boxes are kept: nothing is looked for again
-        patch.setattr(table.faces, "faces", lambda *_: pytest.fail("looked for again"))
+        patch.setattr(table.faces, "find_faces", lambda *_: pytest.fail("looked for again"))
         again: dict[str, int] = {}
-        table._redacted(data, tmp_path / "work", again)
+        table._redact_concept_images(data, tmp_path / "work", again)
     assert again == counts
     assert sorted((tmp_path / "work/faces").glob("*/*.json")) == kept
 
@@ -379,4 +383,11 @@ def test_bad_settings(model: Encoder, tmp_path: Path) -> None:
         retrieval(model, RetrievalConfig("dreambooth", methods=("text only",)), tmp_path)
     with pytest.raises(DatasetError, match="PerVL"):
         retrieval(model, RetrievalConfig("pervl-deepfashion2", tmp_path, methods=("text only",)), tmp_path)
-    assert RetrievalConfig("pervl-deepfashion2").words == ("red", "old", "worn", "bright", "dark", "pink")
+    assert RetrievalConfig("pervl-deepfashion2").subspace_attributes == (
+        "red",
+        "old",
+        "worn",
+        "bright",
+        "dark",
+        "pink",
+    )

@@ -8,14 +8,10 @@ import pytest
 from support.generator import tiny_model
 
 from gair_search.benchmarks.costs.gair import LOOP
+from gair_search.benchmarks.costs.indexing import IndexingCost
 from gair_search.benchmarks.costs.learning import OURS, THEIRS
-from gair_search.benchmarks.tables.speed import (
-    PARTS,
-    IndexingCost,
-    SpeedConfig,
-    TextCost,
-    speed,
-)
+from gair_search.benchmarks.costs.text import TextCost
+from gair_search.benchmarks.tables.speed import PARTS, SpeedConfig, speed
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from gair_search.errors import ConceptError, GairError, GeneratorError

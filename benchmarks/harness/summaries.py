@@ -1,0 +1,41 @@
+"""From single values to a table's figures: means over seeds, and paired comparisons.
+
+Values go by labels such as `seed0/concept`; what stands before the first `/` is the seed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from gair_search.benchmarks.harness.measures import paired_bootstrap, summary
+
+
+def seed_of(label: str) -> str:
+    """`seed0` of `seed0/concept`."""
+    return label.split("/", 1)[0]
+
+
+def means_by(values: Mapping[str, float], group: Callable[[str], str]) -> dict[str, float]:
+    """Group -> mean of its values.
+
+    Args:
+        values: by label.
+        group: label -> the group that it belongs to.
+    """
+    groups: dict[str, list[float]] = {}
+    for label, value in values.items():
+        groups.setdefault(group(label), []).append(value)
+    return {name: float(np.mean(own)) for name, own in groups.items()}
+
+
+def seeds_summary(values: Mapping[str, float]) -> dict[str, Any]:
+    """Mean, standard deviation and count of the seeds' means, and these means `by seed`."""
+    means = list(means_by(values, seed_of).values())
+    return asdict(summary(means)) | {"by seed": means}
+
+
+def paired_comparison(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, Any]:
+    """`paired_bootstrap` of two methods' values, paired by their labels."""
+    return asdict(paired_bootstrap(list(ours.values()), [theirs[label] for label in ours]))

@@ -1,0 +1,1 @@
+"""What people see of a table's run: Markdown tables beside the paper's figures, and drawings."""
