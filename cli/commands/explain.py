@@ -63,10 +63,12 @@ def explain(
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Number of times through the images. [default: 100 up to 4 images a class, else 200]"
+            metavar="N",
+            min=1,
+            help="Number of times through the images. [default: 100 up to 4 images a class, else 200]",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the order in which images are taken.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the order in which images are taken.")] = 0,
     save: Annotated[
         Path | None,
         typer.Option("--save", metavar="FILE", help="With --learn: write what was learned to a JSON file."),

@@ -78,12 +78,19 @@ def learn(
         ),
     ] = PresetName.model,
     vectors: Annotated[
-        int | None, typer.Option("--vectors", min=1, max=60, help="Number of vectors to learn.")
+        int | None, typer.Option("--vectors", metavar="N", min=1, max=60, help="Number of vectors to learn.")
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Number of steps to take.")] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", metavar="N", min=1, help="Number of steps to take.")
+    ] = None,
     rank: Annotated[
         int | None,
-        typer.Option("--rank", min=1, help="Number of dimensions of the attribute subspace. [default: all]"),
+        typer.Option(
+            "--rank",
+            metavar="N",
+            min=1,
+            help="Number of dimensions of the attribute subspace. [default: all]",
+        ),
     ] = None,
     projection: Annotated[
         bool,
@@ -93,7 +100,7 @@ def learn(
     ] = True,
     generator: options.Generator = None,
     seed: Annotated[
-        int, typer.Option("--seed", help="Seed of the learning: the same gives the same token.")
+        int, typer.Option("--seed", metavar="N", help="Seed of the learning: the same gives the same token.")
     ] = 0,
     force: options.Force = False,
     model: options.Model = None,

@@ -29,11 +29,16 @@ def fewshot(
         typer.Option(metavar="LIST", help="The same numbers for tokens, which learn without class names."),
     ] = "1,4",
     limit: Annotated[
-        int | None, typer.Option(min=2, help="Take only the first so many classes. [default: all]")
+        int | None,
+        typer.Option(metavar="N", min=2, help="Take only the first so many classes. [default: all]"),
     ] = None,
     per_class: Annotated[
         int | None,
-        typer.Option(min=1, help="Classify at most so many pictures of a class. [default: all, fashion 20]"),
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Classify at most so many pictures of a class. [default: all, fashion 20]",
+        ),
     ] = None,
     descriptions: Annotated[
         Path | None,
@@ -46,12 +51,16 @@ def fewshot(
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Number of epochs of token weights and residuals. [default: 100; from 8 shots on 200]"
+            metavar="N",
+            min=1,
+            help="Number of epochs of token weights and residuals. [default: 100; from 8 shots on 200]",
         ),
     ] = None,
     rate: Annotated[
         float | None,
-        typer.Option(help="Learning rate of token weights. [default: 0.05; with 300 classes or more 0.01]"),
+        typer.Option(
+            metavar="X", help="Learning rate of token weights. [default: 0.05; with 300 classes or more 0.01]"
+        ),
     ] = None,
     start_fraction: bench.StartFraction = None,
     model: options.Model = None,

@@ -17,7 +17,8 @@ def generation(
     parents: bench.Parents = None,
     seeds: bench.Seeds = "3",
     limit: Annotated[
-        int, typer.Option(min=1, help="Number of concepts a seed, among which the judge decides.")
+        int,
+        typer.Option(metavar="N", min=1, help="Number of concepts a seed, among which the judge decides."),
     ] = 6,
     methods: bench.Methods = None,
     contexts: Annotated[
@@ -27,7 +28,7 @@ def generation(
             help='Contexts to draw in, as "on a beach,in the snow". [default: ten, by the data set]',
         ),
     ] = None,
-    images: Annotated[int, typer.Option(min=1, help="Number of images of each context.")] = 8,
+    images: Annotated[int, typer.Option(metavar="N", min=1, help="Number of images of each context.")] = 8,
     judge: Annotated[
         str | None,
         typer.Option(
@@ -39,7 +40,8 @@ def generation(
         float, typer.Option(min=0, metavar="X", help="Scale of classifier-free guidance.")
     ] = 5.0,
     draw_steps: Annotated[
-        int | None, typer.Option(min=1, help="Number of denoising steps. [default: the scheduler's]")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Number of denoising steps. [default: the scheduler's]"),
     ] = None,
     steps: bench.Steps = None,
     shots: bench.Shots = None,

@@ -58,7 +58,10 @@ Parents = Annotated[
 Limit = Annotated[
     int | None,
     typer.Option(
-        "--limit", min=1, help="Number of concepts a seed; the pictures of the others stay. [default: all]"
+        "--limit",
+        metavar="N",
+        min=1,
+        help="Number of concepts a seed; the pictures of the others stay. [default: all]",
     ),
 ]
 Methods = Annotated[
@@ -70,13 +73,19 @@ Methods = Annotated[
 Steps = Annotated[
     int | None,
     typer.Option(
-        "--steps", min=1, help="Number of steps in which a token is learned. [default: the model's own]"
+        "--steps",
+        metavar="N",
+        min=1,
+        help="Number of steps in which a token is learned. [default: the model's own]",
     ),
 ]
 Shots = Annotated[
     int | None,
     typer.Option(
-        "--shots", min=1, help="Number of photos to learn from. [default: 5; dreambooth, textual-inversion 3]"
+        "--shots",
+        metavar="N",
+        min=1,
+        help="Number of photos to learn from. [default: 5; dreambooth, textual-inversion 3]",
     ),
 ]
 Attributes = Annotated[
@@ -100,6 +109,7 @@ StartFraction = Annotated[
     float | None,
     typer.Option(
         "--start-fraction",
+        metavar="X",
         min=0,
         max=1,
         help="Share of the text tower's blocks that token weights leave alone. [default: 0.5]",

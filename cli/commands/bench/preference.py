@@ -15,13 +15,19 @@ def preference(
     data: bench.Data = None,
     seeds: bench.Seeds = "3",
     limit: Annotated[
-        int, typer.Option(min=1, help="Number of combinations of three attributes a seed.")
+        int, typer.Option(metavar="N", min=1, help="Number of combinations of three attributes a seed.")
     ] = 20,
     five: Annotated[
-        int, typer.Option(min=0, help="Number of combinations of five attributes a seed, for fashion.")
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Number of combinations of five attributes a seed, for fashion."
+        ),
     ] = 2,
     per_category: Annotated[
-        int | None, typer.Option(min=1, help="Number of pictures in each category. [default: 12, CelebA 100]")
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Number of pictures in each category. [default: 12, CelebA 100]"
+        ),
     ] = None,
     start_fraction: bench.StartFraction = None,
     model: options.Model = None,

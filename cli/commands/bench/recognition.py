@@ -33,7 +33,10 @@ def recognition(
     per_class: Annotated[
         int | None,
         typer.Option(
-            min=1, max=200, help="Number of pictures of each class that are tested. [default: 20, folders 10]"
+            metavar="N",
+            min=1,
+            max=200,
+            help="Number of pictures of each class that are tested. [default: 20, folders 10]",
         ),
     ] = None,
     model: options.Model = None,

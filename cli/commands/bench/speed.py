@@ -23,13 +23,18 @@ def speed(
     rounds: Annotated[
         int,
         typer.Option(
+            metavar="N",
             min=3,
             help="Number of rounds in which text is timed, in turns; indexing and learning take a tenth, "
             "and 5 at least.",
         ),
     ] = 30,
-    images: Annotated[int, typer.Option(min=32, help="Number of pictures that are indexed.")] = 128,
-    steps: Annotated[int, typer.Option(min=1, help="Number of learning steps of each side in a round.")] = 30,
+    images: Annotated[
+        int, typer.Option(metavar="N", min=32, help="Number of pictures that are indexed.")
+    ] = 128,
+    steps: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Number of learning steps of each side in a round.")
+    ] = 30,
     photos: Annotated[
         list[Path] | None,
         typer.Option(
@@ -37,7 +42,7 @@ def speed(
         ),
     ] = None,
     parent: Annotated[str, typer.Option(metavar="TEXT", help="What the photos show.")] = "dress",
-    queries: Annotated[int, typer.Option(min=1, help="Number of GAIR's searches a seed.")] = 16,
+    queries: Annotated[int, typer.Option(metavar="N", min=1, help="Number of GAIR's searches a seed.")] = 16,
     concepts: Annotated[
         str | None,
         typer.Option(
