@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.generator import tiny_model
 
 from gair_search.benchmarks.costs.gair import (
     LOOP,
@@ -14,18 +13,12 @@ from gair_search.benchmarks.costs.gair import (
     stand_in,
 )
 from gair_search.encoder.clip import Encoder
-from gair_search.encoder.models import resolve
 from gair_search.errors import ConceptError
 from gair_search.gair.algorithm import TENTHS
 from gair_search.generation.generator import Generator, Sampling
 from gair_search.tokens.store import TokenStore
 
 _, UPPER, REFINED, WHOLE = WAYS
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
-    return Encoder(resolve(f"local-dir:{tiny_model(tmp_path_factory.mktemp('model') / 'tiny')}"), "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.generator import tiny_model
 from support.photos import make_photos
 
 from gair_search.benchmarks.costs.learning import (
@@ -25,11 +24,6 @@ from gair_search.generation.export import pipeline_folder
 from gair_search.generation.generator import Generator
 from gair_search.learning.joint import PAPER
 from gair_search.learning.templates import PARAPHRASES, Slot
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Encoder:
-    return Encoder(resolve(f"local-dir:{tiny_model(tmp_path / 'tiny')}"), "cpu")
 
 
 def test_their_loop_learns_the_concept_s_rows_alone_from_our_conditioning(
@@ -91,8 +85,8 @@ def test_both_are_timed(tiny: Encoder, tmp_path: Path) -> None:
     assert "2 photos, 10 vectors, batches of 4, 2 steps a round" in learning.table().note
 
 
-def test_a_generator_need_not_be_square(tmp_path: Path) -> None:
-    folder = tiny_model(tmp_path / "wide")
+def test_a_generator_need_not_be_square(own_tiny_folder: Path, tmp_path: Path) -> None:
+    folder = own_tiny_folder
     config = folder / "generator/unet/config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_size": [8, 12]}))
     encoder = Encoder(resolve(f"local-dir:{folder}"), "cpu")

@@ -9,7 +9,6 @@ import ir_measures
 import numpy as np
 import pytest
 import torch
-from support.generator import tiny_model
 from support.photos import make_photos
 
 import gair_search.benchmarks.tables.fewshot as table
@@ -25,7 +24,6 @@ from gair_search.benchmarks.harness.classifiers import (
 from gair_search.benchmarks.methods import fewshot as methods
 from gair_search.benchmarks.methods.fewshot import RARE_TOKENS, Shots
 from gair_search.benchmarks.tables.fewshot import FewShotConfig, fewshot
-from gair_search.encoder import models
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
 from gair_search.learning import token_weights as tw
@@ -38,14 +36,6 @@ CLASSES = (
 SMALL = FewShotConfig(
     seeds=(0, 1), shots=(1, 2), token_shots=(2,), limit=3, steps=2, epochs=2, world={"size": 32, "test": 3}
 )
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
-    """A tiny CLIP with a tiny generator, at random weights."""
-    return Encoder(
-        models.resolve(f"local-dir:{tiny_model(tmp_path_factory.mktemp('model') / 'tiny')}"), "cpu"
-    )
 
 
 def shots(n: int = 6, classes: int = 2, width: int = 8, epochs: int = 3) -> Shots:

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.generator import tiny_model
 from support.photos import make_photos
 
 import gair_search.benchmarks.tables.generation as table_2
@@ -23,7 +22,6 @@ from gair_search.benchmarks.tables.generation import (
     generation,
     judge_accuracies,
 )
-from gair_search.encoder import models
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError
 from gair_search.generation.generator import Generator, Sampling
@@ -152,10 +150,9 @@ def test_the_table_in_small_with_resume(
         assert by_method[OURS]["average"]["mean"] == by_seed[1]
 
 
-def test_another_encoder_judges_photos(model: Encoder, tmp_path: Path) -> None:
+def test_another_encoder_judges_photos(model: Encoder, tiny: Encoder, tmp_path: Path) -> None:
     for i, name in enumerate(("mine", "yours")):
         make_photos(tmp_path / "concepts" / name, 4, first=10 * i)
-    other = Encoder(models.resolve(f"local-dir:{tiny_model(tmp_path / 'other')}"), "cpu")
     settings = GenerationConfig(
         "textual-inversion",
         tmp_path / "concepts",
@@ -164,14 +161,14 @@ def test_another_encoder_judges_photos(model: Encoder, tmp_path: Path) -> None:
         methods=(TEXT_ONLY,),
         contexts=("on a beach", "in the snow"),
         images=1,
-        judge=other.spec.name,
+        judge=tiny.spec.name,
         sampling=Sampling("ddim", steps=1),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gair_search.benchmarks.harness.learned_tokens.N_NEGATIVES", 4)
-        report = generation(model, settings, tmp_path / "work", other)
-    assert list(report.values["judges"]) == [model.spec.name, other.spec.name]
-    assert list(report.values["judges"][other.spec.name]) == [TEXT_ONLY]
+        report = generation(model, settings, tmp_path / "work", tiny)
+    assert list(report.values["judges"]) == [model.spec.name, tiny.spec.name]
+    assert list(report.values["judges"][tiny.spec.name]) == [TEXT_ONLY]
     with pytest.raises(GairError, match="is the model itself"):
         generation(model, settings, tmp_path / "work", model)
 

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.generator import tiny_model
 
 from gair_search.benchmarks.costs.gair import LOOP
 from gair_search.benchmarks.costs.indexing import IndexingCost
@@ -18,11 +17,6 @@ from gair_search.errors import ConceptError, GairError, GeneratorError
 from gair_search.generation.generator import Sampling
 
 QUICK = {"rounds": 3, "images": 32, "steps": 1, "queries": 1, "sampling": Sampling(steps=1)}
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
-    return Encoder(resolve(f"local-dir:{tiny_model(tmp_path_factory.mktemp('model') / 'tiny')}"), "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from diffusers import StableDiffusionPipeline
 from support.cli import press_ctrl_c
-from support.generator import tiny_model
 
 from gair_search.benchmarks.fashion_world import instance, render, scene
 from gair_search.engine import Engine
@@ -88,8 +87,8 @@ def test_a_folder_of_negatives_and_a_broken_photo(gair: Gair, photos: Path, tmp_
 
 
 @pytest.mark.parametrize("method", ["joint", "textual-inversion"])
-def test_with_a_generator(gair: Gair, photos: Path, tmp_path: Path, method: str):
-    model = f"local-dir:{tiny_model(tmp_path / 'tiny')}"
+def test_with_a_generator(gair: Gair, photos: Path, tiny_folder: Path, tmp_path: Path, method: str):
+    model = f"local-dir:{tiny_folder}"
     args = (
         "--parent",
         "dress",

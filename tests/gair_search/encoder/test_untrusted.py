@@ -14,7 +14,6 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.generator import tiny_model
 from support.photos import make_photos
 
 from gair_search import Engine
@@ -27,16 +26,10 @@ from gair_search.generation.generator import Generator
 CASES = Path("/work/shared/data/cases/model-configs")
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model folder with a generator, at random weights; don't change it."""
-    return tiny_model(tmp_path_factory.mktemp("model") / "tiny")
-
-
 @pytest.fixture
-def folder(model: Path, tmp_path: Path) -> Path:
+def folder(tiny_folder: Path, tmp_path: Path) -> Path:
     """A copy of it that a test may spoil."""
-    return shutil.copytree(model, tmp_path / "stranger")
+    return shutil.copytree(tiny_folder, tmp_path / "stranger")
 
 
 @pytest.fixture
@@ -292,9 +285,9 @@ def untrusted_is_on() -> bool:
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
 def test_generators_of_others_are_read_from_safetensors_alone(
-    model: Path, tmp_path: Path, marker: Path, part: str
+    tiny_folder: Path, tmp_path: Path, marker: Path, part: str
 ) -> None:
-    clip = Encoder(models.resolve(f"local-dir:{model}"), "cpu")
+    clip = Encoder(models.resolve(f"local-dir:{tiny_folder}"), "cpu")
     full = pipeline.export(clip.spec, tmp_path / "full")
     (file,) = (full / part).glob("*.safetensors")
     name = "diffusion_pytorch_model.bin" if part != "text_encoder" else "pytorch_model.bin"
@@ -309,8 +302,8 @@ def test_generators_of_others_are_read_from_safetensors_alone(
         Generator.load(clip, full)
 
 
-def test_an_ordinary_stable_diffusion_index_is_taken(model: Path, tmp_path: Path) -> None:
-    clip = Encoder(models.resolve(f"local-dir:{model}"), "cpu")
+def test_an_ordinary_stable_diffusion_index_is_taken(tiny_folder: Path, tmp_path: Path) -> None:
+    clip = Encoder(models.resolve(f"local-dir:{tiny_folder}"), "cpu")
     full = pipeline.export(clip.spec, tmp_path / "full")
     change(
         full / "model_index.json",
@@ -563,11 +556,11 @@ def test_which_names_are_followed(folder: Path, tmp_path: Path, monkeypatch: pyt
 
 
 def test_choices_are_remembered_side_by_side_and_a_home_that_cant_be_written_is_no_fault(
-    folder: Path, model: Path, home: Path
+    folder: Path, tiny_folder: Path, home: Path
 ) -> None:
-    for own in (folder, model):
+    for own in (folder, tiny_folder):
         trust.remember(models.resolve(f"local-dir:{own}"))
-    for own in (folder, model):
+    for own in (folder, tiny_folder):
         trust.require_chosen(f"local-dir:{own}", "x")
     shutil.rmtree(home)
     home.write_text("no folder")

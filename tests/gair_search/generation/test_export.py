@@ -9,7 +9,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.generator import TINY_WIDTH, tiny_model
+from support.generator import TINY_WIDTH
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -49,14 +49,8 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> CLIPTokenizer:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model folder with a generator, at random weights; don't change it."""
-    return tiny_model(tmp_path_factory.mktemp("model") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def tiny(model: Path) -> TextTower:
-    return Encoder(models.resolve(f"local-dir:{model}"), "cpu").text_tower
+def tower(tiny: Encoder) -> TextTower:
+    return tiny.text_tower
 
 
 def random_tower(**changes: object) -> TextTower:
@@ -159,9 +153,9 @@ def test_the_tokenizer_gives_open_clips_ids_for_any_cleaned_text(
 
 
 def test_diffusers_loads_and_runs_the_assembled_folder(
-    model: Path, tiny: TextTower, home: Path, capfd: pytest.CaptureFixture[str]
+    tiny_folder: Path, tower: TextTower, home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    spec = models.resolve(f"local-dir:{model}")
+    spec = models.resolve(f"local-dir:{tiny_folder}")
     folder = pipeline.pipeline_folder(spec)
     assert folder.parent == home / "pipelines"
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -171,8 +165,8 @@ def test_diffusers_loads_and_runs_the_assembled_folder(
     pipe.set_progress_bar_config(disable=True)
     prompts = ["a red dress", "wow! A (RED) dress!!", LONG]
     theirs, empty = pipe.encode_prompt(prompts, "cpu", 1, True)
-    assert torch.allclose(theirs, conditioning(tiny, prompts), atol=1e-5)
-    assert torch.allclose(empty, conditioning(tiny, [""] * 3), atol=1e-5)
+    assert torch.allclose(theirs, conditioning(tower, prompts), atol=1e-5)
+    assert torch.allclose(empty, conditioning(tower, [""] * 3), atol=1e-5)
     image = pipe("a red dress", num_inference_steps=2).images[0]
     assert image.size == (16, 16)
     noise = capfd.readouterr().err
@@ -180,8 +174,8 @@ def test_diffusers_loads_and_runs_the_assembled_folder(
     assert "not used when initializing" not in noise
 
 
-def test_the_folder_is_made_once_and_for_each_version_anew(model: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(model, tmp_path / "copy")
+def test_the_folder_is_made_once_and_for_each_version_anew(tiny_folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(tiny_folder, tmp_path / "copy")
     spec = models.resolve(f"local-dir:{copy}")
     first = pipeline.pipeline_folder(spec)
     made = (first / "text_encoder" / "model.safetensors").stat().st_ino
@@ -195,8 +189,8 @@ def test_the_folder_is_made_once_and_for_each_version_anew(model: Path, tmp_path
     assert first.is_dir()
 
 
-def test_a_damaged_assembled_folder_is_made_anew(model: Path) -> None:
-    spec = models.resolve(f"local-dir:{model}")
+def test_a_damaged_assembled_folder_is_made_anew(tiny_folder: Path) -> None:
+    spec = models.resolve(f"local-dir:{tiny_folder}")
     weights = pipeline.pipeline_folder(spec) / "text_encoder" / "model.safetensors"
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -204,8 +198,8 @@ def test_a_damaged_assembled_folder_is_made_anew(model: Path) -> None:
     assert weights.read_bytes() == content
 
 
-def test_two_at_once_share_one_folder(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = models.resolve(f"local-dir:{model}")
+def test_two_at_once_share_one_folder(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = models.resolve(f"local-dir:{tiny_folder}")
     made, found = [], []
     assemble = pipeline.assemble
     monkeypatch.setattr(pipeline, "assemble", lambda *a, **k: made.append(1) or assemble(*a, **k))
@@ -221,7 +215,7 @@ def test_two_at_once_share_one_folder(model: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError("disk full")])
 def test_an_interruption_leaves_nothing_half_made(
-    model: Path, tiny: TextTower, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: object
+    tiny_folder: Path, tower: TextTower, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: object
 ) -> None:
     target = tmp_path / "out" / "pipe"
 
@@ -231,13 +225,13 @@ def test_an_interruption_leaves_nothing_half_made(
     with monkeypatch.context() as patched:
         patched.setattr(pipeline, "write_tokenizer", fail)
         with pytest.raises((KeyboardInterrupt, ModelError)):
-            pipeline.assemble(model / "generator", tiny, target)
+            pipeline.assemble(tiny_folder / "generator", tower, target)
     assert list(target.parent.iterdir()) == []
-    assert pipeline.assemble(model / "generator", tiny, target) == target
+    assert pipeline.assemble(tiny_folder / "generator", tower, target) == target
 
 
-def test_what_a_killed_process_left_is_cleared_away(model: Path, home: Path) -> None:
-    spec = models.resolve(f"local-dir:{model}")
+def test_what_a_killed_process_left_is_cleared_away(tiny_folder: Path, home: Path) -> None:
+    spec = models.resolve(f"local-dir:{tiny_folder}")
     folder = pipeline.pipeline_folder(spec)
     left = folder.with_name(f".{folder.name}.99999.1")
     folder.rename(left)
@@ -261,8 +255,8 @@ def test_half_precision_is_kept_where_it_loses_nothing(tmp_path: Path) -> None:
             assert torch.equal(loaded.state_dict()[name], value), name
 
 
-def test_export_copies_and_never_overwrites(model: Path, tmp_path: Path) -> None:
-    spec = models.resolve(f"local-dir:{model}")
+def test_export_copies_and_never_overwrites(tiny_folder: Path, tmp_path: Path) -> None:
+    spec = models.resolve(f"local-dir:{tiny_folder}")
     target = tmp_path / "new" / "pipe"
     (tmp_path / "empty").mkdir()
     assert pipeline.export(spec, target) == target
@@ -301,9 +295,9 @@ def edit(path: Path, **changes: object) -> None:
     ],
 )
 def test_parts_that_are_missing_or_do_not_fit(
-    model: Path, tmp_path: Path, home: Path, spoil: object, said: str
+    tiny_folder: Path, tmp_path: Path, home: Path, spoil: object, said: str
 ) -> None:
-    copy = shutil.copytree(model, tmp_path / "copy")
+    copy = shutil.copytree(tiny_folder, tmp_path / "copy")
     assert callable(spoil)
     spoil(copy / "generator")
     with pytest.raises(ModelError, match=said):
@@ -311,10 +305,12 @@ def test_parts_that_are_missing_or_do_not_fit(
     assert not list((home / "pipelines").glob("*/"))
 
 
-def test_a_tower_with_another_tokenizer_is_refused(model: Path, tiny: TextTower, tmp_path: Path) -> None:
-    other = TextTower(tiny.transformer, open_clip.SimpleTokenizer(clean="canonicalize"))
+def test_a_tower_with_another_tokenizer_is_refused(
+    tiny_folder: Path, tower: TextTower, tmp_path: Path
+) -> None:
+    other = TextTower(tower.transformer, open_clip.SimpleTokenizer(clean="canonicalize"))
     with pytest.raises(ModelError, match="tokenizer is not CLIP's plain one"):
-        pipeline.assemble(model / "generator", other, tmp_path / "pipe")
+        pipeline.assemble(tiny_folder / "generator", other, tmp_path / "pipe")
 
 
 def test_a_single_checkpoint_has_no_generator(tmp_path: Path) -> None:
@@ -327,8 +323,8 @@ def test_a_single_checkpoint_has_no_generator(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "file", ["open_clip_model.safetensors", "generator/vae/diffusion_pytorch_model.safetensors"]
 )
-def test_damaged_weights_are_refused_by_their_checksum(model: Path, tmp_path: Path, file: str) -> None:
-    copy = shutil.copytree(model, tmp_path / "copy")
+def test_damaged_weights_are_refused_by_their_checksum(tiny_folder: Path, tmp_path: Path, file: str) -> None:
+    copy = shutil.copytree(tiny_folder, tmp_path / "copy")
     checksums.write_checksums(copy)
     spec = models.resolve(f"local-dir:{copy}")
     pipeline.pipeline_folder(spec)

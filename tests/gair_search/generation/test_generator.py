@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
-from support.generator import TINY_WIDTH, tiny_model
+from support.generator import TINY_WIDTH
 
 from gair_search.encoder import models
 from gair_search.encoder.clip import Encoder
@@ -24,24 +24,13 @@ from gair_search.generation.generator import (
 QUICK = Sampling("ddim", steps=3, guidance=4.0)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model folder with a generator, at random weights; don't change it."""
-    return tiny_model(tmp_path_factory.mktemp("model") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def tiny(model: Path) -> Encoder:
-    return Encoder(models.resolve(f"local-dir:{model}"), "cpu")
-
-
 @pytest.fixture
 def generator(tiny: Encoder) -> Generator:
     return Generator.load(tiny)
 
 
 @pytest.fixture(scope="module")
-def full(model: Path, tiny: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def full(tiny_folder: Path, tiny: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same generator as a whole Stable Diffusion folder; don't change it."""
     return pipeline.export(tiny.spec, tmp_path_factory.mktemp("full") / "sd")
 
@@ -267,13 +256,13 @@ def test_a_generator_in_the_hubs_cache_is_found_by_name(
 
 
 def test_what_is_no_generator_is_told(
-    encoder: Encoder, tiny: Encoder, model: Path, full: Path, tmp_path: Path
+    encoder: Encoder, tiny: Encoder, tiny_folder: Path, full: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(GeneratorError, match=rf"conditioning of width {TINY_WIDTH}, and .* gair-mini gives"):
         Generator.load(encoder, full)
     with pytest.raises(GeneratorError, match="holds no unet/"):
         Generator.load(tiny, tmp_path)
-    bare = shutil.copytree(model, tmp_path / "bare")
+    bare = shutil.copytree(tiny_folder, tmp_path / "bare")
     shutil.rmtree(bare / "generator")
     with pytest.raises(ModelError, match="has no generator"):
         Generator.load(Encoder(models.resolve(f"local-dir:{bare}"), "cpu"))
