@@ -44,7 +44,7 @@ from training.corpus import SEED
 from training.schedule import rate
 from training.text_tower import PSEUDO_DIM
 from training.towers import EMBED_DIM, text_tower
-from training.trunk import BATCH, N_COMPOSITES, N_INSTANCES, VIEWS, halves, normalised, training_scene
+from training.trunk import BATCH, N_COMPOSITES, N_INSTANCES, VIEWS, halves, preprocess, training_scene
 
 PAIRS = 40
 COMPOSITES = 40
@@ -80,15 +80,17 @@ def attribute_prompts() -> dict[str, list[list[str]]]:
     frames = ("{}", "a photo of {}", "a picture of {}", "an image of {}")
     nouns = ("thing", "object", "item")
 
-    def framed(phrases: list[str]) -> list[str]:
+    def fill_frames(phrases: list[str]) -> list[str]:
         return [frame.format(phrase) for frame in frames for phrase in phrases]
 
     return {
-        "kind": [framed([noun_phrase(kind)]) for kind in KINDS],
-        "color": [framed([noun_phrase("", color=color, noun=noun) for noun in nouns]) for color in COLORS],
-        "pattern": [framed([noun_phrase("", pattern=p, noun=noun) for noun in nouns]) for p in PATTERNS],
+        "kind": [fill_frames([noun_phrase(kind)]) for kind in KINDS],
+        "color": [
+            fill_frames([noun_phrase("", color=color, noun=noun) for noun in nouns]) for color in COLORS
+        ],
+        "pattern": [fill_frames([noun_phrase("", pattern=p, noun=noun) for noun in nouns]) for p in PATTERNS],
         "background": [
-            framed([f"{noun_phrase('', noun=n)} {p[0]}" for n in nouns]) for p in BACKGROUNDS.values()
+            fill_frames([f"{noun_phrase('', noun=n)} {p[0]}" for n in nouns]) for p in BACKGROUNDS.values()
         ],
     }
 
@@ -106,7 +108,7 @@ def prompt_features(tower: TextTower) -> dict[str, Tensor]:
 @torch.no_grad()
 def unfold_batch_norms(net: nn.Module, folded: nn.Module) -> None:
     """Write folded convolutions back into `net`: its batch norms are left with nothing but the bias."""
-    for module, twin in zip(paired(net), paired(folded), strict=True):
+    for module, twin in zip(convolution_holders(net), convolution_holders(folded), strict=True):
         children = list(module.named_children())
         for (name, conv), (_, norm) in itertools.pairwise(children):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
@@ -118,7 +120,7 @@ def unfold_batch_norms(net: nn.Module, folded: nn.Module) -> None:
                 norm.bias.copy_(trained.bias)
 
 
-def paired(net: nn.Module) -> list[nn.Module]:
+def convolution_holders(net: nn.Module) -> list[nn.Module]:
     """The modules that hold convolutions, in order."""
     return [m for m in net.modules() if any(isinstance(child, nn.Conv2d) for child in m.children())]
 
@@ -158,12 +160,12 @@ def contrast(similarity: Tensor, positive: Tensor) -> Tensor:
     return (one_way(similarity, positive) + one_way(similarity.T, positive.T)) / 2
 
 
-def suits(captions: Tensor, images: Tensor) -> Tensor:
+def caption_matches(captions: Tensor, images: Tensor) -> Tensor:
     """Whether a caption contradicts nothing: labels `[M, 5]` (-2 where open), `[N, 5]` -> bool `[N, M]`."""
     return ((captions[None] == images[:, None]) | (captions[None] == -2)).all(-1)
 
 
-def twins_apart(features: Tensor, instances: Tensor) -> Tensor:
+def instance_loss(features: Tensor, instances: Tensor) -> Tensor:
     """InfoNCE between views of one instance, `[B, D]` normalised, `[B]`."""
     similarity = SCALE / 2 * features @ features.T
     similarity = similarity.masked_fill(torch.eye(len(features), dtype=torch.bool), -torch.inf)
@@ -198,10 +200,10 @@ def world_loss(
     ]
     detail = nn.functional.normalize(features[:, DETAIL.start : DETAIL.start + PSEUDO_DIM], dim=-1)
     return {
-        "captions": contrast(SCALE * features @ captions.T, suits(caption_labels, labels)),
+        "captions": contrast(SCALE * features @ captions.T, caption_matches(caption_labels, labels)),
         "attributes": torch.stack(named).mean(),
-        "instances": twins_apart(features, instances),
-        "detail": twins_apart(detail, instances),
+        "instances": instance_loss(features, instances),
+        "detail": instance_loss(detail, instances),
     }
 
 
@@ -258,7 +260,7 @@ def validation(n: int = 400) -> tuple[Tensor, Tensor, list[str]]:
     scenes = [scene(i, "val") for i in range(n)]
     rng = np.random.default_rng(7)
     images = torch.cat(
-        [normalised([render(one) for one in scenes[i : i + BATCH]]) for i in range(0, n, BATCH)]
+        [preprocess([render(one) for one in scenes[i : i + BATCH]]) for i in range(0, n, BATCH)]
     )
     return (
         images,

@@ -69,7 +69,7 @@ def main() -> None:
     args = parser.parse_args()
     parallel.start()
     torch.manual_seed(SEED)
-    images = parallel.held(args.work / "renders.npy", args.device)
+    images = parallel.load_array(args.work / "renders.npy", args.device)
     distance = PerceptualDistance(Encoder(resolve("gair-mini"), args.device.type))
     vae = autoencoder().to(args.device, memory_format=torch.channels_last)
     loop = Loop(args.work / "vae.pt", vae, (8e-3, 2e-3), args.steps, decay=0.998)

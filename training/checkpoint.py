@@ -28,7 +28,7 @@ def log(path: Path, record: dict[str, float]) -> None:
         file.write(json.dumps(record) + "\n")
 
 
-def averaged(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def averaged_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights inside an `AveragedModel`'s state."""
     return {
         name.removeprefix("module."): value for name, value in state.items() if name.startswith("module.")

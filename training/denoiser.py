@@ -93,8 +93,8 @@ def sample(
     latents = latents.to(conditioning)
     both = torch.cat([empty.expand_as(conditioning), conditioning])
     for step in scheduler.timesteps:
-        without, told = unet(torch.cat([latents, latents]), step, both).sample.chunk(2)
-        latents = scheduler.step(without + guidance * (told - without), step, latents).prev_sample
+        unguided, guided = unet(torch.cat([latents, latents]), step, both).sample.chunk(2)
+        latents = scheduler.step(unguided + guidance * (guided - unguided), step, latents).prev_sample
     return latents
 
 
@@ -111,17 +111,17 @@ class Data:
     """Latents and the conditioning of their captions; some captions are empty."""
 
     def __init__(self, work: Path, empty: Tensor) -> None:
-        self.latents = parallel.held(work / "latents.npy", empty.device)
-        self.conditioning = parallel.held(work / "conditioning.npy", empty.device)
+        self.latents = parallel.load_array(work / "latents.npy", empty.device)
+        self.conditioning = parallel.load_array(work / "conditioning.npy", empty.device)
         self.empty = empty
 
     def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """This process's part of a step's latents `[B, C, h, w]` and conditioning `[B, n_ctx, width]`."""
         device = self.empty.device
         rows = parallel.rows_of((SEED, 11, step), len(self.latents), BATCH, device)
-        untold = torch.rand(len(rows), generator=generator, device=device) < EMPTY_SHARE
-        told = torch.where(untold[:, None, None], self.empty, self.conditioning[rows].float())
-        return self.latents[rows].float(), told
+        empty = torch.rand(len(rows), generator=generator, device=device) < EMPTY_SHARE
+        conditioning = torch.where(empty[:, None, None], self.empty, self.conditioning[rows].float())
+        return self.latents[rows].float(), conditioning
 
 
 def main() -> None:

@@ -31,15 +31,15 @@ STEPS = (20, 10, 8, 4)
 SHOWN = ("kind", "color", "pattern", "background")
 
 
-def as_judged(images: Tensor) -> Tensor:
+def to_judge_input(images: Tensor) -> Tensor:
     """uint8 `[N, 64, 64, 3]` -> `[N, 3, 64, 64]` in -1..1."""
     return images.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def through_autoencoder(generator: Generator, images: Tensor) -> Tensor:
+def reconstruct(generator: Generator, images: Tensor) -> Tensor:
     """Renderings as the autoencoder gives them back, uint8."""
     with torch.inference_mode():
-        parts = [generator.vae.encode(batch).latent_dist.mode() for batch in as_judged(images).split(50)]
+        parts = [generator.vae.encode(batch).latent_dist.mode() for batch in to_judge_input(images).split(50)]
         decoded = [generator.decode(part * generator.vae.config.scaling_factor) for part in parts]
     return (torch.cat(decoded) * 255).round().byte().permute(0, 2, 3, 1)
 
@@ -72,21 +72,21 @@ def main() -> None:
     renderings = torch.from_numpy(np.stack([np.asarray(render(one, size)) for one in scenes]))
     with torch.inference_mode():
         ids = [tower.token_ids(full_caption(one)) for one in scenes]
-        told = torch.cat(
+        conditioning = torch.cat(
             [
                 tower.encode_ids(ids[i : i + 50], full_context=True).conditioning
                 for i in range(0, len(ids), 50)
             ]
         )
     rows = {
-        "renderings": accuracies(judge, as_judged(renderings), truth),
+        "renderings": accuracies(judge, to_judge_input(renderings), truth),
         "renderings through the autoencoder": accuracies(
-            judge, as_judged(through_autoencoder(generator, renderings)), truth
+            judge, to_judge_input(reconstruct(generator, renderings)), truth
         ),
     }
     for steps in STEPS:
-        images = generator.sample(told, range(args.n), Sampling("dpm++", steps, args.guidance))
-        rows[f"drawn, {steps} steps"] = accuracies(judge, as_judged(images), truth)
+        images = generator.sample(conditioning, range(args.n), Sampling("dpm++", steps, args.guidance))
+        rows[f"drawn, {steps} steps"] = accuracies(judge, to_judge_input(images), truth)
         if steps == STEPS[0] and args.picture:
             grid = (
                 images[:24].reshape(3, 8, size, size, 3).permute(0, 2, 1, 3, 4).reshape(3 * size, 8 * size, 3)
@@ -97,8 +97,8 @@ def main() -> None:
     for name, found in rows.items():
         print(f"| {name} | " + " | ".join(f"{found[key]:.3f}" for key in SHOWN) + " |")
     twenty = Sampling("dpm++", 20, args.guidance)
-    alone = best_seconds(lambda: generator.sample(told[:1], (0,), twenty))
-    together = best_seconds(lambda: generator.sample(told[:8], range(8), twenty)) / 8
+    alone = best_seconds(lambda: generator.sample(conditioning[:1], (0,), twenty))
+    together = best_seconds(lambda: generator.sample(conditioning[:8], range(8), twenty)) / 8
     print(f"\n20 steps: {alone:.3f} s for one image, {together:.3f} s an image in a batch of 8")
 
 

@@ -64,11 +64,11 @@ def photo_mean(norm: nn.Module) -> Tensor:
     mean, std = norm.bias.double(), norm.weight.double().abs()
     normal = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
 
-    def rectified_above(level: float) -> Tensor:  # E[max(x - level, 0)]
+    def rectify_above(level: float) -> Tensor:  # E[max(x - level, 0)]
         z = (mean - level) / std
         return std * (z * normal.cdf(z) + normal.log_prob(z).exp())
 
-    return (rectified_above(0) - rectified_above(6)).float().detach()
+    return (rectify_above(0) - rectify_above(6)).float().detach()
 
 
 @torch.no_grad()

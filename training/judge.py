@@ -20,7 +20,7 @@ from tqdm import tqdm
 from gair_search.benchmarks.fashion_world import render, scene
 from training.codes import ATTRIBUTES, scene_labels
 from training.corpus import SEED
-from training.parallel import held, rows_of
+from training.parallel import load_array, rows_of
 from training.renders import SIZE, pixels
 from training.schedule import rate
 
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_800, help="steps of 128 images")
     args = parser.parse_args()
     torch.manual_seed(SEED)
-    images = held(args.work / "renders.npy", torch.device("cpu"))
+    images = load_array(args.work / "renders.npy", torch.device("cpu"))
     labels = torch.from_numpy(
         np.stack([scene_labels(scene(i)) for i in tqdm(range(len(images)), desc="labels")])
     )

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from training import parallel
 from training.autoencoder import autoencoder
-from training.checkpoint import averaged
+from training.checkpoint import averaged_weights
 from training.corpus import SEED
 from training.renders import pixels
 
@@ -54,10 +54,10 @@ def encode_images(vae: AutoencoderKL, images: torch.Tensor) -> torch.Tensor:
 
 def main() -> None:
     args = parallel.parser(__doc__).parse_args()
-    images = parallel.held(args.work / "renders.npy", args.device)
+    images = parallel.load_array(args.work / "renders.npy", args.device)
     vae = autoencoder().eval()
     state = torch.load(args.work / "vae.pt", weights_only=True, map_location="cpu")
-    vae.load_state_dict(averaged(state["averaged"]))
+    vae.load_state_dict(averaged_weights(state["averaged"]))
     vae.to(args.device)
     sample = np.random.default_rng((SEED, 10)).permutation(len(images))[:4_000]
     standardise(vae, encode_images(vae, images[torch.from_numpy(np.sort(sample)).to(args.device)]))

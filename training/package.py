@@ -23,7 +23,7 @@ from gair_search.encoder.folding import fold_batch_norms
 from gair_search.generation.export import GENERATOR
 from training import image_tower
 from training.align import Tail, new_head, unfold_batch_norms
-from training.checkpoint import averaged
+from training.checkpoint import averaged_weights
 from training.denoiser import SCHEDULE, denoiser
 from training.towers import CONFIG, clip_model, text_state, text_tower
 from training.trunk import halves
@@ -38,7 +38,7 @@ def clip_state(work: Path) -> dict[str, Tensor]:
     net = image_tower.imagenet_classifier().requires_grad_(False)
     _, back = halves(net)
     tail = Tail(fold_batch_norms(copy.deepcopy(back)), new_head())
-    tail.load_state_dict(averaged(torch.load(work / "image.pt", weights_only=True)["averaged"]))
+    tail.load_state_dict(averaged_weights(torch.load(work / "image.pt", weights_only=True)["averaged"]))
     unfold_batch_norms(back, tail.back)
     state = text_state(tower) | {"logit_scale": torch.tensor(LOGIT_SCALE).log()}
     trunk = {n: v for n, v in net.state_dict().items() if not n.startswith("classifier.")}
@@ -46,7 +46,7 @@ def clip_state(work: Path) -> dict[str, Tensor]:
     return state | {f"visual.head.mlp.{name}": value for name, value in tail.head.state_dict().items()}
 
 
-def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def to_half(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Floating-point tensors in float16, contiguous."""
     return {n: (v.half() if v.is_floating_point() else v).contiguous() for n, v in state.items()}
 
@@ -55,7 +55,7 @@ def write_clip(work: Path, folder: Path) -> None:
     """`open_clip_config.json` and the weights of both towers, in open_clip's hub format."""
     state = clip_state(work)
     clip_model().load_state_dict(state)  # raises where a name or shape is not open_clip's
-    save_file(halved(state), folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+    save_file(to_half(state), folder / "open_clip_model.safetensors", metadata={"format": "pt"})
     (folder / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n", "utf-8")
 
 
@@ -63,7 +63,7 @@ def write_generator(work: Path, folder: Path) -> None:
     """`model_index.json`, `scheduler/`, `unet/`, `vae/`: a StableDiffusionPipeline without its text encoder."""
     unet = denoiser()
     state = torch.load(work / "unet.pt", weights_only=True, map_location="cpu")
-    unet.load_state_dict(averaged(state["averaged"]))
+    unet.load_state_dict(averaged_weights(state["averaged"]))
     parts = {
         "scheduler": DPMSolverMultistepScheduler.from_config(
             SCHEDULE, algorithm_type="dpmsolver++", steps_offset=1

@@ -49,7 +49,7 @@ def average_gradients(model: nn.Module) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
-def held(path: Path, device: torch.device) -> Tensor:
+def load_array(path: Path, device: torch.device) -> Tensor:
     """An array on disk: mapped into memory for the CPU, copied to any other device."""
     return torch.from_numpy(np.load(path, mmap_mode="c")).to(device)
 

@@ -23,7 +23,7 @@ N_RENDERS = 160_000
 CHUNK = 1_000
 
 
-def drawn(first: int) -> np.ndarray:
+def render_chunk(first: int) -> np.ndarray:
     """Scenes `first` to `first + CHUNK`, uint8 `[CHUNK, SIZE, SIZE, 3]`."""
     return np.stack([np.asarray(render(scene(i), SIZE)) for i in range(first, first + CHUNK)])
 
@@ -44,7 +44,7 @@ def main() -> None:
     )
     with ProcessPoolExecutor() as pool:
         starts = range(0, args.n, CHUNK)
-        for start, chunk in zip(starts, tqdm(pool.map(drawn, starts), total=len(starts)), strict=True):
+        for start, chunk in zip(starts, tqdm(pool.map(render_chunk, starts), total=len(starts)), strict=True):
             images[start : start + CHUNK] = chunk
     images.flush()
     (args.work / "renders.tmp.npy").rename(args.work / "renders.npy")

@@ -58,7 +58,7 @@ def training_image(index: int) -> Image.Image:
     return composite(index - N_INSTANCES * VIEWS)
 
 
-def normalised(images: list[Image.Image]) -> Tensor:
+def preprocess(images: list[Image.Image]) -> Tensor:
     """As the model wants them: `[B, 3, 224, 224]`."""
     cfg = CONFIG["preprocess_cfg"]
     side = CONFIG["model_cfg"]["vision_cfg"]["image_size"]
@@ -97,7 +97,7 @@ def main() -> None:
     for rows in tqdm(list(batches(total)), mininterval=10):
         if rows.stop <= done:
             continue
-        images = normalised([training_image(i) for i in rows])
+        images = preprocess([training_image(i) for i in rows])
         with torch.autocast("cpu", torch.bfloat16):
             seen = front(images)
         states[rows.start : rows.stop] = seen.to(torch.float16).numpy()

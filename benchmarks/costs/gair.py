@@ -59,7 +59,7 @@ VIEWS, SIDE, N_VECTORS = 4, 128, 2
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchOutcome:
     """What one way came to on one query.
 
     Attributes:
@@ -82,7 +82,7 @@ class Found:
         """Its score."""
         return max(self.scores.values())
 
-    def within(self, tried: Sequence[float]) -> "Found":
+    def within(self, tried: Sequence[float]) -> "SearchOutcome":
         """The same where only weights from the least of `tried` on could be selected."""
         return replace(self, scores={w: score for w, score in self.scores.items() if w >= min(tried)})
 
@@ -97,13 +97,13 @@ def stand_in(number: int, seed: int, encoder: Encoder) -> CustomToken:
     rows = aligned(tower.token_embeddings(words.to(encoder.device)), N_VECTORS).cpu().numpy()
     noise = np.random.default_rng((seed, number)).normal(size=rows.shape) * 0.3 * rows.std()
     features = encoder.encode_pixels(pixels).mean(axis=0)
-    said = {facts.ATTRIBUTES: ATTRIBUTES, facts.CONCEPT_FEATURES: facts.pack(features)}
+    stored = {facts.ATTRIBUTES: ATTRIBUTES, facts.CONCEPT_FEATURES: facts.pack(features)}
     name = f"stand-in-{number}"
     vectors = (rows + noise).astype(np.float32)
-    return CustomToken(name, vectors, tower.table_hash, str(encoder.embedder_id), item.kind, said)
+    return CustomToken(name, vectors, tower.table_hash, str(encoder.embedder_id), item.kind, stored)
 
 
-def prompts(tokens: Sequence[CustomToken], n: int) -> list[tuple[str, CustomToken]]:
+def concept_prompts(tokens: Sequence[CustomToken], n: int) -> list[tuple[str, CustomToken]]:
     """`n` prompts with their concepts, each in another place."""
     places = [phrases[0] for phrases in BACKGROUNDS.values()]
     chosen = [tokens[i % len(tokens)] for i in range(n)]
@@ -113,20 +113,20 @@ def prompts(tokens: Sequence[CustomToken], n: int) -> list[tuple[str, CustomToke
     ]
 
 
-def looped(
-    told: Mixture, features: NDArray[np.float32], visualizer: Visualizer, options: GairConfig
+def run_plain_loop(
+    query: Mixture, features: NDArray[np.float32], visualizer: Visualizer, options: GairConfig
 ) -> tuple[dict[float, float], int]:
     """The plain loop over `options.coarse`; a blank image can't be the best."""
 
-    def drawn_at(w: float) -> Drawn:
-        (drawn,) = visualizer.draw(told.conditioning([w]), options.seeds, options.sampling)
+    def draw_at(w: float) -> Drawn:
+        (drawn,) = visualizer.draw(query.conditioning([w]), options.seeds, options.sampling)
         return drawn
 
-    context = drawn_at(0.0)
+    context = draw_at(0.0)
 
     def evaluate(weights: Sequence[float]) -> dict[float, float]:
         (w,) = weights
-        drawn = context if w == 0 else drawn_at(w)
+        drawn = context if w == 0 else draw_at(w)
         if blank(drawn.image):
             return {w: -math.inf}
         image = drawn.features[None]
@@ -135,11 +135,11 @@ def looped(
     return plain_loop(evaluate, options.coarse), len({0.0, *options.coarse})
 
 
-def refined(
-    told: Mixture, features: NDArray[np.float32], visualizer: Visualizer, options: GairConfig
+def run_coarse_to_fine(
+    query: Mixture, features: NDArray[np.float32], visualizer: Visualizer, options: GairConfig
 ) -> tuple[dict[float, float], int]:
     """Coarse to fine, each round in one batch: what `Engine.gair` does."""
-    candidates, _ = visualizer.explore(told, features, options)
+    candidates, _ = visualizer.explore(query, features, options)
     scores = {w: one.score for w, one in candidates.items() if one.score is not None and not one.context_only}
     return scores, len(candidates)
 
@@ -148,10 +148,10 @@ LOOP = "plain loop of 11"
 Way = Callable[[Mixture, NDArray[np.float32], Visualizer, GairConfig], tuple[dict[float, float], int]]
 """Mixture, mean features of the concept images, ... -> scores by candidate weight, and how many images it took."""
 WAYS: Mapping[str, tuple[Way, tuple[float, ...]]] = {
-    LOOP: (looped, TENTHS),
-    f"plain loop from {min(COARSE):g} on": (looped, UPPER),
-    f"coarse to fine from {min(COARSE):g} on": (refined, COARSE),
-    "coarse to fine over all": (refined, FIFTHS),
+    LOOP: (run_plain_loop, TENTHS),
+    f"plain loop from {min(COARSE):g} on": (run_plain_loop, UPPER),
+    f"coarse to fine from {min(COARSE):g} on": (run_coarse_to_fine, COARSE),
+    "coarse to fine over all": (run_coarse_to_fine, FIFTHS),
 }
 """Way -> what it does, and the weights that it begins with."""
 
@@ -191,20 +191,22 @@ class SearchCost(TimedPart):
         self.encoder, self.generator = encoder, generator
         self.sampling = generator.settled(sampling)
         self.tokens = [TokenStore().get(name) for name in concepts]
-        self.found: dict[str, dict[tuple[int, int], Found]] = {name: {} for name in WAYS}
-        _ = [self._told(*one) for one in prompts(self.tokens, len(self.tokens))]  # errors at once
+        self.found: dict[str, dict[tuple[int, int], SearchOutcome]] = {name: {} for name in WAYS}
+        _ = [
+            self._mixture_of(*one) for one in concept_prompts(self.tokens, len(self.tokens))
+        ]  # errors at once
 
     def tasks(self, seed: int, folder: Path) -> dict[str, Task]:
         tokens = self.tokens or [stand_in(i, seed, self.encoder) for i in range(self.rounds)]
-        asked = [self._told(*one) for one in prompts(tokens, self.rounds)]
+        queries = [self._mixture_of(*one) for one in concept_prompts(tokens, self.rounds)]
         visualizer = Visualizer(self.encoder, self.generator)
         options = GairConfig(seeds=(seed,), sampling=self.sampling, cache=False)
 
         def search(name: str, number: int) -> None:
             work, coarse = WAYS[name]
             rows = self.generator.denoiser_rows
-            scores, images = work(*asked[number], visualizer, replace(options, coarse=coarse))
-            found = Found(scores, images, self.generator.denoiser_rows - rows)
+            scores, images = work(*queries[number], visualizer, replace(options, coarse=coarse))
+            found = SearchOutcome(scores, images, self.generator.denoiser_rows - rows)
             self.found[name][seed, number] = found  # the warm-up's is replaced
 
         return {name: partial(search, name) for name in WAYS}
@@ -245,12 +247,12 @@ class SearchCost(TimedPart):
             f"{how.guidance:g}, {how.height} x {how.width} px; times as fast by a seed's total, ± is over seeds."
         )
 
-    def _told(self, prompt: str, token: CustomToken) -> tuple[Mixture, NDArray[np.float32]]:
+    def _mixture_of(self, prompt: str, token: CustomToken) -> tuple[Mixture, NDArray[np.float32]]:
         """A query's mixture, and its concept images' mean features `[embed_dim]`. Raises ConceptError."""
         features = facts.concept_features(token)
         if features is None:
             raise ConceptError(f"the file of <{token.name}> holds no features of its concept images")
-        return mixture(prompt, self.encoder, partial(_always, token), facts.attributes(token)), features
+        return mixture(prompt, self.encoder, partial(_only_token, token), facts.attributes(token)), features
 
     def _way(self, name: str) -> dict[str, float]:
         """Means over the searches, beside the loop on the same ones."""
@@ -270,6 +272,6 @@ class SearchCost(TimedPart):
         }
 
 
-def _always(token: CustomToken, _: str) -> CustomToken:
+def _only_token(token: CustomToken, _: str) -> CustomToken:
     """A lookup that knows one concept."""
     return token

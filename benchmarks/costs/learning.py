@@ -82,7 +82,7 @@ class LoopPhotos(torch.utils.data.Dataset[dict[str, Tensor]]):
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_libraries() -> Iterator[None]:
     """Without the bars and remarks of diffusers and transformers."""
     from diffusers.utils import logging as diffusers
     from transformers.utils import logging as transformers
@@ -107,7 +107,7 @@ class DiffusersLoop:
         rows: of the token table, those that are learned.
     """
 
-    @_quiet()
+    @_silence_libraries()
     def __init__(
         self,
         source: str | Path,
@@ -217,7 +217,7 @@ class LearningCost(TimedPart):
         Args:
             encoder: a model.
             generator: what ours learns with.
-            pipeline: the same for diffusers, from `whole_pipeline`.
+            pipeline: the same for diffusers, from `find_pipeline`.
             rounds: timings of each.
             steps: of each in a round.
             photos: files or folders; pictures of the fashion world where empty.
@@ -228,8 +228,8 @@ class LearningCost(TimedPart):
         """
         super().__init__(rounds)
         self.encoder, self.generator, self.pipeline, self.parent = encoder, generator, pipeline, parent
-        self.settings = settings_of(encoder.spec, steps)
-        self.files = readable(photos) if photos else []
+        self.settings = short_inversion_config(encoder.spec, steps)
+        self.files = readable_photos(photos) if photos else []
         self.prepared: list[float] = []
         if not encoder.text_tower.token_ids(parent):
             raise ConceptError(f'parent "{parent}": say what the photos show, as --parent dress')
@@ -238,7 +238,7 @@ class LearningCost(TimedPart):
         self.files = self.files or draw_photos(folder)
         encoder, settings = self.encoder, self.settings
         began = time.perf_counter()
-        problem = frozen(encoder, self.generator, self.files, self.parent, settings)
+        problem = prepare_problem(encoder, self.generator, self.files, self.parent, settings)
         self.prepared.append(time.perf_counter() - began)
         size = self.generator.size
         theirs = DiffusersLoop(self.pipeline, self.files, self.parent, settings, encoder, size, seed)
@@ -278,7 +278,7 @@ class LearningCost(TimedPart):
         )
 
 
-def settings_of(spec: ModelSpec, steps: int) -> Settings:
+def short_inversion_config(spec: ModelSpec, steps: int) -> Settings:
     """Textual inversion without projection: `steps` of a model's own run, with their share of its held-out looks."""
     own = lessons.settings_for(spec)
     noises = max(round(own.held_out_noises * steps / own.check_every), 1)
@@ -287,7 +287,7 @@ def settings_of(spec: ModelSpec, steps: int) -> Settings:
     )
 
 
-def frozen(
+def prepare_problem(
     encoder: Encoder, generator: Generator, files: Sequence[Path], parent: str, settings: Settings
 ) -> Problem:
     """All that ours computes before the first step."""
@@ -299,7 +299,7 @@ def frozen(
     )
 
 
-def whole_pipeline(encoder: Encoder, source: str | None, folder: Path) -> str | Path:
+def find_pipeline(encoder: Encoder, source: str | None, folder: Path) -> str | Path:
     """What diffusers loads a generator from, as `Generator.load` takes its source.
 
     Parts without a text encoder are joined with the model's own in `folder`. Raises ModelError where they can't be.
@@ -312,7 +312,7 @@ def whole_pipeline(encoder: Encoder, source: str | None, folder: Path) -> str | 
     return parts if (parts / "text_encoder").is_dir() else assemble(parts, encoder.text_tower, folder)
 
 
-def readable(paths: Sequence[Path]) -> list[Path]:
+def readable_photos(paths: Sequence[Path]) -> list[Path]:
     """The photos of files and folders that can be read. Raises ConceptError where none can."""
     files, _ = find_photos(paths)
     _, skipped = read_images(files)

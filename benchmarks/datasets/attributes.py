@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from gair_search.benchmarks.datasets.base import (
     Picture,
-    absent,
-    first_of,
+    absent_files_error,
+    first_existing,
     photo,
 )
 from gair_search.errors import DatasetError
@@ -49,13 +49,13 @@ def celeba(folder: Path) -> AttributeSet:
         DatasetError: a file or images are absent, or a table is not as it should be.
     """
     get = _CELEBA.format(folder=folder)
-    table = first_of([folder / "list_attr_celeba.txt", folder / "Anno/list_attr_celeba.txt"])
-    split = first_of([folder / "list_eval_partition.txt", folder / "Eval/list_eval_partition.txt"])
-    images = first_of([folder / "img_align_celeba", folder / "Img/img_align_celeba"])
+    table = first_existing([folder / "list_attr_celeba.txt", folder / "Anno/list_attr_celeba.txt"])
+    split = first_existing([folder / "list_eval_partition.txt", folder / "Eval/list_eval_partition.txt"])
+    images = first_existing([folder / "img_align_celeba", folder / "Img/img_align_celeba"])
     named = {"list_attr_celeba.txt": table, "list_eval_partition.txt": split, "img_align_celeba/": images}
     missing: list[Path | str] = [folder / name for name, path in named.items() if path is None]
     if table is None or split is None or images is None:
-        raise absent("CelebA", missing, 3, get)
+        raise absent_files_error("CelebA", missing, 3, get)
     lines = table.read_text("utf-8").splitlines()
     names = lines[1].split() if len(lines) > 2 else []
     files, values = [], []
@@ -68,7 +68,7 @@ def celeba(folder: Path) -> AttributeSet:
     if not files or lines[0].strip() != str(len(files)):
         raise DatasetError(f"{table}: it announces {lines[:1]} images and lists {len(files)}\n{get}")
     splits = dict(line.split() for line in split.read_text("utf-8").splitlines() if line.strip())
-    _all_there("CelebA", [images / file for file in files], get)
+    _require_images("CelebA", [images / file for file in files], get)
     unknown = [file for file in files if file not in splits]
     if unknown:
         raise DatasetError(f"{split}: {len(unknown):,} images are in no split, as {unknown[0]}\n{get}")
@@ -88,14 +88,14 @@ def cub(folder: Path) -> AttributeSet:
         DatasetError: a file or images are absent, or a table is not as it should be.
     """
     get = _CUB.format(folder=folder)
-    names_file = first_of(
+    names_file = first_existing(
         [folder / "attributes.txt", folder.parent / "attributes.txt", folder / "attributes/attributes.txt"]
     )
     needed = ["images.txt", "train_test_split.txt", "attributes/image_attribute_labels.txt"]
     missing: list[Path | str] = [folder / name for name in needed if not (folder / name).is_file()]
     if names_file is None or missing:
         missing += [] if names_file else [folder / "attributes.txt"]
-        raise absent("CUB-200-2011", missing, len(needed) + 1, get)
+        raise absent_files_error("CUB-200-2011", missing, len(needed) + 1, get)
     names = [line.split(maxsplit=1)[1] for line in names_file.read_text("utf-8").splitlines() if line.strip()]
     rows = [line.split() for line in (folder / "images.txt").read_text("utf-8").splitlines() if line.strip()]
     place = {row[0]: i for i, row in enumerate(rows)}
@@ -116,7 +116,7 @@ def cub(folder: Path) -> AttributeSet:
     split = dict(
         line.split() for line in (folder / needed[1]).read_text("utf-8").splitlines() if line.strip()
     )
-    _all_there("CUB-200-2011", [folder / "images" / row[1] for row in rows], get)
+    _require_images("CUB-200-2011", [folder / "images" / row[1] for row in rows], get)
     return AttributeSet(
         "cub",
         tuple(photo(folder / "images" / row[1], row[1]) for row in rows),
@@ -125,7 +125,7 @@ def cub(folder: Path) -> AttributeSet:
     )
 
 
-def _all_there(name: str, files: list[Path], get: str) -> None:
+def _require_images(name: str, files: list[Path], get: str) -> None:
     """Raise DatasetError where images are absent; each folder is listed once."""
     there = {
         place: {path.name for path in place.iterdir()}
@@ -134,4 +134,4 @@ def _all_there(name: str, files: list[Path], get: str) -> None:
     }
     missing = [file for file in files if file.name not in there.get(file.parent, ())]
     if missing:
-        raise absent(name, missing, len(files), get)
+        raise absent_files_error(name, missing, len(files), get)

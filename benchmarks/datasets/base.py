@@ -133,7 +133,7 @@ class RetrievalSet:
         return RetrievalSet(self.name, concepts, self.gallery, queries, self.problems)
 
 
-def chosen(images: Sequence[Picture], n: int | None, *seed: int) -> tuple[Picture, ...]:
+def choose_pictures(images: Sequence[Picture], n: int | None, *seed: int) -> tuple[Picture, ...]:
     """`n` of the images, drawn by a seed, in their own order; all where None or where there are fewer."""
     if n is None or n >= len(images):
         return tuple(images)
@@ -141,12 +141,12 @@ def chosen(images: Sequence[Picture], n: int | None, *seed: int) -> tuple[Pictur
     return tuple(images[i] for i in sorted(rng.choice(len(images), n, replace=False)))
 
 
-def first_of(candidates: Iterable[Path]) -> Path | None:
+def first_existing(candidates: Iterable[Path]) -> Path | None:
     """The first path that exists."""
     return next((path for path in candidates if path.exists()), None)
 
 
-def absent(name: str, files: Sequence[Path | str], total: int, get: str) -> DatasetError:
+def absent_files_error(name: str, files: Sequence[Path | str], total: int, get: str) -> DatasetError:
     """The error for a data set that is missing or half unpacked.
 
     Args:

@@ -8,8 +8,8 @@ from gair_search.benchmarks.datasets.base import (
     Concept,
     RetrievalQuery,
     RetrievalSet,
-    absent,
-    chosen,
+    absent_files_error,
+    choose_pictures,
 )
 from gair_search.benchmarks.datasets.folders import pictures_by_class
 from gair_search.errors import DatasetError
@@ -26,7 +26,7 @@ def classes(folder: Path) -> dict[str, str]:
     """
     table = folder / TABLE
     if not table.is_file():
-        raise absent("DreamBooth", [table], 1, _GET.format(folder=folder))
+        raise absent_files_error("DreamBooth", [table], 1, _GET.format(folder=folder))
     _, found, rest = table.read_text("utf-8").partition("subject_name,class\n")
     if not found:
         raise DatasetError(f"{table}: no list that begins with subject_name,class")
@@ -48,10 +48,10 @@ def dreambooth(folder: Path, shots: int = 3, seed: int = 0) -> RetrievalSet:
     missing = [f"{folder / subject}/*.jpg" for subject, found in photos.items() if len(found) <= shots]
     if missing:
         get = f"more than {shots} photos a subject are wanted; {_GET.format(folder=folder)}"
-        raise absent("DreamBooth", missing, len(parents), get)
+        raise absent_files_error("DreamBooth", missing, len(parents), get)
     concepts, queries = [], []
     for number, (subject, found) in enumerate(photos.items()):
-        concept = Concept(subject, parents[subject], chosen(found, shots, seed, number))
+        concept = Concept(subject, parents[subject], choose_pictures(found, shots, seed, number))
         learned = frozenset(picture.id for picture in concept.images)
         relevant = frozenset(picture.id for picture in found) - learned
         concepts.append(concept)

@@ -125,11 +125,13 @@ def fashion_world(
 def instances(seed: int, n: int, size: int = SIZE, kinds: int = N_KINDS) -> tuple[Instance, ...]:
     """The first `n` instances of `fashion_world`: its concepts, then its distractors. Arguments as there."""
     drawn = [str(kind) for kind in np.random.default_rng((seed, 3)).permutation(list(KINDS))[:kinds]]
-    families = [_alike(seed * SEEDS + i * FAMILY, kind, size) for i, kind in enumerate(drawn)]
+    families = [
+        _instances_of_same_words(seed * SEEDS + i * FAMILY, kind, size) for i, kind in enumerate(drawn)
+    ]
     return tuple(next(families[i % kinds]) for i in range(n))
 
 
-def _alike(first: int, kind: str, size: int) -> Iterator[Instance]:
+def _instances_of_same_words(first: int, kind: str, size: int) -> Iterator[Instance]:
     """Instances with the words of the first one, all of them `APART`; numbered from `first` on."""
     model = instance(first, "test", kind=kind)
     seen: list[NDArray[np.float32]] = []
@@ -161,7 +163,7 @@ def further_views(
     return [picture_of(one, f"{name}/further-{first + i}", size) for i, one in enumerate(shown)]
 
 
-def of_kind(seed: int, kind: str, n: int, first: int, size: int = SIZE) -> list[Picture]:
+def views_of_kind(seed: int, kind: str, n: int, first: int, size: int = SIZE) -> list[Picture]:
     """Views of `n` instances of a kind that `fashion_world` doesn't hold, anywhere; `first` is from `FREE` on."""
     numbers = [seed * SEEDS + first + i for i in range(n)]
     shown = [scene(number, "test", item=instance(number, "test", kind=kind)) for number in numbers]

@@ -7,8 +7,8 @@ from pathlib import Path
 from gair_search.benchmarks.datasets.base import (
     Concept,
     Picture,
-    absent,
-    chosen,
+    absent_files_error,
+    choose_pictures,
     photo,
 )
 from gair_search.errors import DatasetError
@@ -43,11 +43,11 @@ def complete_classes(folder: Path, name: str = "data set", get: str = "") -> dic
     """
     advice = get or f"{folder} is to hold one folder of images a class"
     if not folder.is_dir():
-        raise absent(name, [folder], 1, advice)
+        raise absent_files_error(name, [folder], 1, advice)
     found = pictures_by_class(folder)
     empty = [f"{folder / place}/*" for place, images in found.items() if not images]
     if empty or not found:
-        raise absent(name, empty or [f"{folder}/CLASS/*"], max(len(found), 1), advice)
+        raise absent_files_error(name, empty or [f"{folder}/CLASS/*"], max(len(found), 1), advice)
     return found
 
 
@@ -66,7 +66,7 @@ def caltech256(folder: Path) -> dict[str, tuple[Picture, ...]]:
     if len(found) != CALTECH_CLASSES:
         there = {int(match[1]) for match in named.values() if match}
         missing = [f"{folder}/{i:03d}.*" for i in range(1, CALTECH_CLASSES + 1) if i not in there]
-        raise absent("Caltech-256", missing, CALTECH_CLASSES, get)
+        raise absent_files_error("Caltech-256", missing, CALTECH_CLASSES, get)
     return {match[2].replace("-", " "): found[place] for place, match in named.items() if match}
 
 
@@ -98,9 +98,11 @@ def textual_inversion(
     found = complete_classes(folder, "Textual Inversion", get)
     missing = [f"{folder / name}/*" for name in parents if len(found.get(name, ())) <= shots]
     if missing:
-        raise absent("Textual Inversion", missing, len(parents), f"more than {shots} photos a concept; {get}")
+        raise absent_files_error(
+            "Textual Inversion", missing, len(parents), f"more than {shots} photos a concept; {get}"
+        )
     rows = []
     for number, (name, parent) in enumerate(parents.items()):
-        concept = Concept(name, parent, chosen(found[name], shots, seed, number))
+        concept = Concept(name, parent, choose_pictures(found[name], shots, seed, number))
         rows.append((concept, tuple(image for image in found[name] if image not in concept.images)))
     return rows

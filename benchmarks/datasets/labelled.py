@@ -135,7 +135,7 @@ def class_set_by_halves(
     return ClassSet(name, classes, (everything,), labels, tuple(train), tuple(test))
 
 
-def draw_some(pictures: Sequence[Picture], n: int | None, *seed: int) -> tuple[Picture, ...]:
+def draw_pictures_of_class(pictures: Sequence[Picture], n: int | None, *seed: int) -> tuple[Picture, ...]:
     """`n` of the pictures in drawn order; all where None."""
     order = np.random.default_rng(seed).permutation(len(pictures))
     return tuple(pictures[i] for i in order[:n])
@@ -149,4 +149,4 @@ def class_named(name: str, descriptions: Iterable[str] = (), template: str = TEM
 
 def tested_pictures(pictures: Sequence[Picture], n: int | None, number: int) -> Sequence[Picture]:
     """At most `n` pictures to classify, the same for every seed."""
-    return pictures if n is None else draw_some(pictures, n, 0, number)
+    return pictures if n is None else draw_pictures_of_class(pictures, n, 0, number)

@@ -10,7 +10,7 @@ from gair_search.benchmarks.datasets.labelled import (
     ClassSet,
     class_named,
     class_set_of_parts,
-    draw_some,
+    draw_pictures_of_class,
     tested_pictures,
 )
 from gair_search.errors import DatasetError
@@ -46,7 +46,7 @@ def cub_species(
                 "a photo of a {}, a type of bird.",
             )
         )
-        train.append(draw_some([data.pictures[i] for i in learned], shots, seed, c))
+        train.append(draw_pictures_of_class([data.pictures[i] for i in learned], shots, seed, c))
         test.append(tested_pictures([data.pictures[i] for i in tested], per_class, c))
     return class_set_of_parts("CUB-200-2011", tuple(classes), train, test)
 
@@ -82,6 +82,6 @@ def celeba_hair(
                 f"CelebA: no {sex} {CELEBA_PHRASES[name]} in one of the two parts of the split"
             )
         classes.append(class_named(f"{sex} {CELEBA_PHRASES[name]}"))
-        train.append(draw_some([data.pictures[i] for i in learned], shots, seed, c))
+        train.append(draw_pictures_of_class([data.pictures[i] for i in learned], shots, seed, c))
         test.append(tested_pictures([data.pictures[i] for i in tested], per_class, c))
     return class_set_of_parts("CelebA, hair", tuple(classes), train, test)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gair_search.benchmarks.datasets.base import Picture, absent, first_of
+from gair_search.benchmarks.datasets.base import Picture, absent_files_error, first_existing
 from gair_search.benchmarks.datasets.dreambooth import classes as dreambooth_parents
 from gair_search.benchmarks.datasets.folders import complete_classes
 from gair_search.benchmarks.datasets.labelled import (
@@ -12,7 +12,7 @@ from gair_search.benchmarks.datasets.labelled import (
     class_named,
     class_set_by_halves,
     class_set_of_parts,
-    draw_some,
+    draw_pictures_of_class,
     tested_pictures,
 )
 from gair_search.errors import DatasetError
@@ -81,7 +81,9 @@ def _dreambooth_photos(folder: Path) -> dict[str, list[Picture]]:
     found = complete_classes(folder, "DreamBooth")
     missing = [f"{folder / subject}/*.jpg" for subject in parents if subject not in found]
     if missing:
-        raise absent("DreamBooth", missing, len(parents), f"{folder} is to be dataset/ of google/dreambooth")
+        raise absent_files_error(
+            "DreamBooth", missing, len(parents), f"{folder} is to be dataset/ of google/dreambooth"
+        )
     return {subject: list(found[subject]) for subject in parents}
 
 
@@ -107,7 +109,7 @@ def folder_classes(
     Raises:
         DatasetError: folders are absent, empty, differ between the parts, or have no names.
     """
-    tests = first_of([folder / "val", folder / "test"])
+    tests = first_existing([folder / "val", folder / "test"])
     if tests is None:
         found = dict(list(complete_classes(folder).items())[:n])
         classes = tuple(class_named(text) for text in _class_names(folder, list(found)))
@@ -115,11 +117,11 @@ def folder_classes(
     train = dict(list(complete_classes(folder / "train").items())[:n])
     test = complete_classes(tests)
     if missing := [f"{tests / name}/*" for name in train if name not in test]:
-        raise absent(
+        raise absent_files_error(
             folder.name, missing, len(train), f"{tests} is to hold the classes of {folder / 'train'}"
         )
     classes = tuple(class_named(text) for text in _class_names(folder, list(train)))
-    learned = [draw_some(own, shots, seed, c) for c, own in enumerate(train.values())]
+    learned = [draw_pictures_of_class(own, shots, seed, c) for c, own in enumerate(train.values())]
     return class_set_of_parts(
         folder.name,
         classes,
@@ -130,16 +132,16 @@ def folder_classes(
 
 def _class_names(folder: Path, places: Sequence[str]) -> list[str]:
     """What folders' classes are called. Raises DatasetError where ImageNet's are not told."""
-    file = first_of([place / name for place in (folder, folder.parent) for name in _NAMES])
-    told: dict[str, str] = {}
+    file = first_existing([place / name for place in (folder, folder.parent) for name in _NAMES])
+    names: dict[str, str] = {}
     if file is not None:
         rows = [line.split(maxsplit=1) for line in file.read_text("utf-8").splitlines() if line.strip()]
-        told = {row[0]: row[-1].split(",")[0].strip() for row in rows}
-    if unnamed := [place for place in places if _SYNSET.fullmatch(place) and place not in told]:
+        names = {row[0]: row[-1].split(",")[0].strip() for row in rows}
+    if unnamed := [place for place in places if _SYNSET.fullmatch(place) and place not in names]:
         raise DatasetError(
             f"{folder}: {unnamed[0]} says no class name; put classnames.txt (lines as: n01440764 tench) into it"
         )
-    return [told.get(place, place.replace("_", " ")) for place in places]
+    return [names.get(place, place.replace("_", " ")) for place in places]
 
 
 def caltech_classes(

@@ -23,9 +23,9 @@ from gair_search.benchmarks.datasets.base import (
     Picture,
     RetrievalQuery,
     RetrievalSet,
-    absent,
-    chosen,
-    first_of,
+    absent_files_error,
+    choose_pictures,
+    first_existing,
     photo,
 )
 from gair_search.errors import DatasetError
@@ -104,13 +104,13 @@ def deepfashion2_annotations(
         "detailed_deepfashion2_captions.csv",
         "shortened_deepfashion2_captions.csv",
     ]
-    _present(folder, [place / name for name in names])
+    _require_annotations(folder, [place / name for name in names])
     problems: list[str] = []
-    own = _rows(place / names[0], ("image_name", "pair_id", "caption"))
-    pairs = _rows(place / names[2], ("unique_pair_ids", "pair_id_categories"))
-    long, short = (_rows(place / name, ("image_name", "pair_id", "caption")) for name in names[3:])
+    own = _read_rows(place / names[0], ("image_name", "pair_id", "caption"))
+    pairs = _read_rows(place / names[2], ("unique_pair_ids", "pair_id_categories"))
+    long, short = (_read_rows(place / name, ("image_name", "pair_id", "caption")) for name in names[3:])
     parents = {row["unique_pair_ids"]: row["pair_id_categories"].strip() for row in pairs}
-    training, training_lines = _training(place / names[1], problems)
+    training, training_lines = _read_training_photos(place / names[1], problems)
     texts = {row["image_name"]: row["caption"] for row in (long if captions == "detailed" else short)}
     queries = []
     for number, row in enumerate(own, start=2):
@@ -154,9 +154,9 @@ def ytvos_annotations(folder: Path, split: Split = "test") -> Annotations:
     """
     place = folder / "annotations/ytvos"
     name = f"cleaned_captions_ytvos_{'val' if split == 'validation' else 'test'}.csv"
-    _present(folder, [place / name, place / "ytvos_joint_captions.csv"])
+    _require_annotations(folder, [place / name, place / "ytvos_joint_captions.csv"])
     columns = ("image_name", "coarse_grained_class", "caption", "class_id")
-    own, joint = _rows(place / name, columns), _rows(place / "ytvos_joint_captions.csv", columns)
+    own, joint = _read_rows(place / name, columns), _read_rows(place / "ytvos_joint_captions.csv", columns)
     known = {(row["image_name"], row["caption"]) for row in joint}
     problems, queries = [], []
     for number, row in enumerate(own, start=2):
@@ -217,7 +217,7 @@ def deepfashion2(
         Concept(
             pair,
             facts.parents[pair],
-            chosen(images, shots, seed, int(pair)),
+            choose_pictures(images, shots, seed, int(pair)),
             {
                 image.id: facts.training_captions[image.id]
                 for image in images
@@ -259,7 +259,9 @@ def ytvos(folder: Path, split: Split = "test", shots: int | None = None, seed: i
             sorted_out / "codes_infer" / caption.concept, cut / "train" / caption.concept
         )
         gallery.append(picture)
-        concepts.append(Concept(caption.concept, caption.parent, chosen(training, shots, seed, number)))
+        concepts.append(
+            Concept(caption.concept, caption.parent, choose_pictures(training, shots, seed, number))
+        )
         queries.append(
             RetrievalQuery(caption.concept, caption.template, caption.concept, frozenset({picture.id}))
         )
@@ -279,7 +281,7 @@ class _PhotoFinder:
     def find(self, picture: str, *candidates: Path) -> Picture:
         """The picture in the first file that is there."""
         self.asked += 1
-        path = first_of(candidates)
+        path = first_existing(candidates)
         if path is None:
             self.missing.append(candidates[-1])
         return photo(path or candidates[-1], picture)
@@ -287,7 +289,7 @@ class _PhotoFinder:
     def folder(self, *candidates: Path) -> list[Picture]:
         """The pictures of the first folder that is there."""
         self.asked += 1
-        place = first_of(candidates)
+        place = first_existing(candidates)
         files = find_photos([place])[0] if place and place.is_dir() else []
         if not files:
             self.missing.append(f"{candidates[-1]}/*.jpg")
@@ -296,18 +298,18 @@ class _PhotoFinder:
     def complete(self, get: str) -> None:
         """Raise DatasetError where anything was absent."""
         if self.missing:
-            raise absent(self.name, self.missing, self.asked, get)
+            raise absent_files_error(self.name, self.missing, self.asked, get)
 
 
-def _present(folder: Path, files: list[Path]) -> None:
+def _require_annotations(folder: Path, files: list[Path]) -> None:
     """Raise DatasetError where an annotation file is absent."""
     missing = [path for path in files if not path.is_file()]
     if missing:
         get = f"{_BENCHMARK}; its folder annotations/ belongs into {folder}"
-        raise absent("PerVL annotations", missing, len(files), get)
+        raise absent_files_error("PerVL annotations", missing, len(files), get)
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+def _read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     """The rows of a CSV file. Raises DatasetError where it lacks a column or a row is short."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -324,7 +326,7 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     return rows
 
 
-def _training(path: Path, problems: list[str]) -> tuple[dict[str, tuple[str, ...]], int]:
+def _read_training_photos(path: Path, problems: list[str]) -> tuple[dict[str, tuple[str, ...]], int]:
     """Concept -> training photos from an `_fsl_train.txt`, and how many lines say something."""
     found: dict[str, list[str]] = defaultdict(list)
     pair, lines = "", 0

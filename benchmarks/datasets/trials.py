@@ -10,8 +10,8 @@ from gair_search.benchmarks.datasets.base import (
     Concept,
     Picture,
     RetrievalSet,
-    absent,
-    chosen,
+    absent_files_error,
+    choose_pictures,
 )
 from gair_search.benchmarks.datasets.dreambooth import dreambooth
 from gair_search.benchmarks.datasets.fashion import (
@@ -20,7 +20,7 @@ from gair_search.benchmarks.datasets.fashion import (
     SIZE,
     further_views,
     instances,
-    of_kind,
+    views_of_kind,
 )
 from gair_search.benchmarks.datasets.folders import named_classes, textual_inversion
 from gair_search.benchmarks.fashion_world import BACKGROUNDS, KINDS, Instance
@@ -68,7 +68,8 @@ def fashion_trials(
         size, kinds: of it.
     """
     pictures = {
-        kind: of_kind(seed, kind, per_class, _KINDS_FROM + i * _ROOM, size) for i, kind in enumerate(KINDS)
+        kind: views_of_kind(seed, kind, per_class, _KINDS_FROM + i * _ROOM, size)
+        for i, kind in enumerate(KINDS)
     }
     rng, found = np.random.default_rng((seed, 2)), []
     items = instances(seed, len(data.concepts), size, kinds)
@@ -141,10 +142,10 @@ def folder_trials(
     if missing := [
         f"{classes}/{parent}/*" for parent in sorted(set(parents.values())) if parent not in known
     ]:
-        raise absent(
+        raise absent_files_error(
             "parents", missing, len(set(parents.values())), f"{classes} is to hold a class of each name"
         )
-    drawn = {name: chosen(own, 2 * per_class, 0, i) for i, (name, own) in enumerate(known.items())}
+    drawn = {name: choose_pictures(own, 2 * per_class, 0, i) for i, (name, own) in enumerate(known.items())}
     pool = tuple(picture for own in drawn.values() for picture in own[1::2])
     return [
         Trial(

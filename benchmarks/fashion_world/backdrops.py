@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from gair_search.benchmarks.fashion_world.brush import Brush, gradient, ink
-from gair_search.benchmarks.fashion_world.colors import Pixels, toned
+from gair_search.benchmarks.fashion_world.colors import Pixels, scale_color
 from gair_search.benchmarks.fashion_world.curves import (
     curve,
     path,
@@ -127,7 +127,7 @@ def _forest(side: int, dice: Dice) -> Image.Image:
                 0.05,
                 x - w * 0.4,
                 foot - 0.05,
-                dice.vary(toned(color, 1.3), 0.05),
+                dice.vary(scale_color(color, 1.3), 0.05),
             )
     for _ in range(30):
         x, y, r = dice(-0.05, 1.05), dice(-0.06, 0.2), dice(0.05, 0.1)
@@ -175,7 +175,7 @@ def _city_street(side: int, dice: Dice) -> Image.Image:
             dice.pick(((104, 112, 128), (126, 112, 108), (88, 96, 112), (140, 132, 124))), 0.1, 5
         )
         brush.box(x, top, x + w, road, tone)
-        brush.box(x, top, x + 0.012, road, toned(tone, 0.8))
+        brush.box(x, top, x + 0.012, road, scale_color(tone, 0.8))
         columns, step = dice.integer(3, 4), dice(0.06, 0.075)
         cell = (w - 0.02) / columns
         y = top + 0.03
@@ -208,14 +208,14 @@ def _desert(side: int, dice: Dice) -> Image.Image:
     sand = dice.vary((218, 152, 88), 0.05, 8)
     for k in range(4):
         f = 1.08 - 0.07 * k
-        brush.hill(line + 0.16 * k, dice, 0.05, toned(sand, f), dice(0.5, 1.2))
+        brush.hill(line + 0.16 * k, dice, 0.05, scale_color(sand, f), dice(0.5, 1.2))
         lift = f * 0.88
         if k < 3:
             brush.hill(
                 line + 0.16 * k + 0.07,
                 dice,
                 0.045,
-                toned(sand, lift),
+                scale_color(sand, lift),
                 dice(0.5, 1.2),
             )
     for _ in range(dice.integer(0, 2)):
@@ -308,7 +308,7 @@ def _tiles(side: int, dice: Dice) -> Image.Image:
 def _bookshelf(side: int, dice: Dice) -> Image.Image:
     """Shelves of spines with labels, some books missing."""
     wood = dice.vary(dice.pick(((122, 86, 56), (96, 68, 48), (150, 112, 76))), 0.06, 4)
-    back = toned(wood, 0.42)
+    back = scale_color(wood, 0.42)
     image = Image.new("RGB", (side, side), ink(back))
     brush = Brush(image)
     n = dice.integer(3, 4)
@@ -338,7 +338,7 @@ def _bookshelf(side: int, dice: Dice) -> Image.Image:
             brush.box(x + 0.006, at, x + w - 0.011, at + 0.02, label)
             x += w
         brush.box(0, floor, 1, floor + board, wood)
-        brush.box(0, floor + board * 0.75, 1, floor + board, toned(wood, 0.7))
+        brush.box(0, floor + board * 0.75, 1, floor + board, scale_color(wood, 0.7))
     return image
 
 

@@ -11,7 +11,7 @@ Pixels: TypeAlias = NDArray[np.float32]
 Rgb: TypeAlias = tuple[float, float, float]
 
 
-def toned(color: Rgb, gain: float) -> Rgb:
+def scale_color(color: Rgb, gain: float) -> Rgb:
     """A colour made lighter or darker, no channel above 255."""
     r, g, b = color
     return min(r * gain, 255), min(g * gain, 255), min(b * gain, 255)

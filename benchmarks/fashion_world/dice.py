@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from gair_search.benchmarks.fashion_world.colors import Rgb, toned
+from gair_search.benchmarks.fashion_world.colors import Rgb, scale_color
 
 _T = TypeVar("_T")
 
@@ -41,6 +41,6 @@ class Dice:
         """A colour lighter or darker by up to the share `value`, each channel by up to `channel`."""
         gain = self(1 - value, 1 + value)
         if not channel:
-            return toned(color, gain)
+            return scale_color(color, gain)
         r, g, b = (c * gain + self(-channel, channel) for c in color)
         return max(min(r, 255), 0), max(min(g, 255), 0), max(min(b, 255), 0)

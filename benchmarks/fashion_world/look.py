@@ -73,7 +73,7 @@ def look_of(item: Instance) -> Look:
     dice = Dice(rng)
     main = _shade(item.color, dice)
     second = _shade(item.second_color or item.color, dice)
-    second = _apart(second, main) if item.second_color else main
+    second = _push_apart(second, main) if item.second_color else main
     accents = [_accent(dice, main, second) for _ in range(2)]
     period, phase = dice(), (dice(), dice())
     thickness, stretch = dice(), dice()
@@ -119,7 +119,7 @@ def _shade(name: str, dice: Dice) -> Rgb:
     return dice.vary(color, 0.09, 13)
 
 
-def _apart(second: Rgb, main: Rgb) -> Rgb:
+def _push_apart(second: Rgb, main: Rgb) -> Rgb:
     """The second shade, moved off the main one a little where the two are near each other."""
     gap = math.dist(second, main)
     push = 0.0 if gap > 150 else 0.22

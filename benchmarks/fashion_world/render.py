@@ -22,7 +22,7 @@ from gair_search.benchmarks.fashion_world.look import Look, look_of
 from gair_search.benchmarks.fashion_world.scene import Scene
 from gair_search.benchmarks.fashion_world.view import (
     View,
-    bent,
+    bend_points,
     shading,
     view_of,
 )
@@ -67,7 +67,7 @@ def _place(picture: Pixels, look: Look, view: View, background: str) -> None:
     """Lay the item, its outline and its shadow over the picture [3, size, size] of the background."""
     size = picture.shape[1]
     points = np.concatenate([part.points for part in look.parts])
-    placed = bent(points, view.bend) @ view.matrix.T + view.shift
+    placed = bend_points(points, view.bend) @ view.matrix.T + view.shift
     ends = np.cumsum([len(part.points) for part in look.parts])[:-1]
     shapes = np.split(placed, ends)
     solid = np.concatenate([s for s, part in zip(shapes, look.parts, strict=True) if part.solid])
@@ -89,13 +89,13 @@ def _place(picture: Pixels, look: Look, view: View, background: str) -> None:
 
     fabric = fabric_color(look, u, v, pixel)
     item = layers[:3] + fabric * (layers[3] * np.float32(1 / 255))
-    glow = _blurred(mask, 0.028 * size)
+    glow = _blur(mask, 0.028 * size)
     item *= shading(look, view, u, v, glow, size) * view.gain
 
     region = picture[:, y0:y1, x0:x1]
     _darken(region, glow, round(view.shadow[0] * size), round(view.shadow[1] * size))
     rim = _rim(look, background)
-    line = np.minimum(_blurred(mask, 0.0075 * size) * np.float32(3.2), 1)
+    line = np.minimum(_blur(mask, 0.0075 * size) * np.float32(3.2), 1)
     region += line * (rim - region)
     region += cover * (item - region)
 
@@ -128,7 +128,7 @@ def _darken(region: Pixels, glow: Pixels, dx: int, dy: int) -> None:
     region[:, to[0], to[1]] *= 1 - np.float32(0.42) * glow[of]
 
 
-def _blurred(mask: Image.Image, radius: float) -> Pixels:
+def _blur(mask: Image.Image, radius: float) -> Pixels:
     """A softened mask, 0..1."""
     return np.asarray(mask.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32) * np.float32(1 / 255)
 

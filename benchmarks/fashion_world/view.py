@@ -52,7 +52,7 @@ def view_of(look: Look, dice: Dice) -> View:
     cos, sin = math.cos(angle), math.sin(angle)
     pose = np.array([[mirror * squeeze, shear], [0, 1]])
     matrix = np.array([[cos, -sin], [sin, cos]]) @ pose * scale
-    placed = bent(points, bend) @ matrix.T
+    placed = bend_points(points, bend) @ matrix.T
     low, high = placed.min(axis=0), placed.max(axis=0)
     room = np.maximum(1 - (high - low), 0) / 2
     middle = 0.5 + room * (0.75 * dice(-1, 1), 0.75 * dice(-1, 1))
@@ -74,7 +74,7 @@ def view_of(look: Look, dice: Dice) -> View:
     )
 
 
-def bent(points: Points, bend: float) -> Points:
+def bend_points(points: Points, bend: float) -> Points:
     """The points, each moved sideways by its height squared."""
     moved = points.copy()
     moved[:, 0] += bend * points[:, 1] ** 2

@@ -51,7 +51,7 @@ class Work:
     def features(
         self, encoder: Encoder, pictures: Sequence[Picture], counter: ProgressCounter | None = None
     ) -> NDArray[np.float32]:
-        """Image features `[N, embed_dim]` of pictures, kept by model and `contents`.
+        """Image features `[N, embed_dim]` of pictures, kept by model and `picture_contents`.
 
         Args:
             encoder: the model.
@@ -62,7 +62,7 @@ class Work:
             ImageError: a picture can't be read.
         """
         side = max(encoder.preprocessing.size)
-        key = digest([encoder.embedder_id.to_metadata(), *contents(pictures, side)])
+        key = digest([encoder.embedder_id.to_metadata(), *picture_contents(pictures, side)])
         path = self._features / f"{key}.npy"
         if path.is_file():
             if counter:
@@ -82,7 +82,7 @@ class Work:
         return features
 
 
-def contents(pictures: Sequence[Picture], side: int) -> list[Any]:
+def picture_contents(pictures: Sequence[Picture], side: int) -> list[Any]:
     """What tells that pictures are others, as JSON values: the content keys, and the first one's pixels.
 
     What is drawn is known by its id and content; by the pixels, should drawing change.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gair_search.benchmarks.datasets.labelled import ClassSet
-from gair_search.benchmarks.harness.cells import Work, contents, digest
+from gair_search.benchmarks.harness.cells import Work, digest, picture_contents
 from gair_search.benchmarks.harness.report import Report
 from gair_search.benchmarks.methods import fewshot as methods
 from gair_search.benchmarks.methods.fewshot import Shots
@@ -113,7 +113,7 @@ class ClassifierStudy:
         if self._selects:
             places = places + data.shots(SELECTING)
         pictures, side = data.pictures, max(self.encoder.preprocessing.size)
-        learned_from = contents([pictures[place] for place in places], side) if places else []
+        learned_from = picture_contents([pictures[place] for place in places], side) if places else []
         key = digest([[asdict(one) for one in data.classes], learned_from])
         return f"seed{self.seed}/{'-'.join(map(_slug, cut))}-{key}"
 
@@ -164,7 +164,7 @@ class ClassifierStudy:
         """Encoded prompts by the name of the text."""
         tower, classes, seed = self.encoder.text_tower, self.data.classes, self.seed
         if self._selects:
-            classes = methods.most_similar(classes, tower, self.shots(SELECTING))
+            classes = methods.keep_nearest_descriptions(classes, tower, self.shots(SELECTING))
         texts: dict[str, Callable[[], tw.ClassPrompts]] = {
             BASE: lambda: tw.class_prompts([c.prompts for c in classes], tower),
             BOTH: lambda: methods.base_and_descriptions(classes, tower),

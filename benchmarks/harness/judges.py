@@ -97,27 +97,27 @@ class PixelJudge:
             GairError: scikit-image or scikit-learn is not installed.
         """
         rng = np.random.default_rng(seed)
-        colors, shapes = _looks(
+        colors, shapes = _pixel_features(
             [
                 picture.image().filter(ImageFilter.GaussianBlur(rng.uniform(0, _BLUR) * (i % 2)))
                 for i, picture in enumerate(pictures)
             ]
         )
-        self._objects = _fitted(np.hstack([colors, shapes]), objects, 0.01)
-        self._contexts = _fitted(colors, contexts, 0.1)
+        self._objects = _fit_classifier(np.hstack([colors, shapes]), objects, 0.01)
+        self._contexts = _fit_classifier(colors, contexts, 0.1)
 
     def scores(self, pictures: Sequence[Picture]) -> tuple[Scores, Scores]:
         """Probabilities."""
-        colors, shapes = _looks([picture.image() for picture in pictures])
+        colors, shapes = _pixel_features([picture.image() for picture in pictures])
         return self._objects.predict_proba(np.hstack([colors, shapes])), self._contexts.predict_proba(colors)
 
 
-def _looks(images: Sequence[Image.Image]) -> tuple[Features, Features]:
+def _pixel_features(images: Sequence[Image.Image]) -> tuple[Features, Features]:
     """Colours in 8 x 8 places `[N, 192]`; colour counts and gradients `[N, 640]`."""
     try:
         from skimage.feature import hog
     except ImportError as error:
-        raise _extra() from error
+        raise _missing_extra_error() from error
     colors, shapes = [], []
     for image in images:
         small = image.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
@@ -127,29 +127,29 @@ def _looks(images: Sequence[Image.Image]) -> tuple[Features, Features]:
             np.asarray(small.resize((_CELL, _CELL), Image.Resampling.BOX), np.float32).ravel() / 255
         )
         gradients = hog(pixels, 8, (_CELL, _CELL), (1, 1), channel_axis=-1)
-        shapes.append(np.concatenate([_counts(pixels), _counts(centre), gradients]))
+        shapes.append(np.concatenate([_color_counts(pixels), _color_counts(centre), gradients]))
     return np.stack(colors), np.stack(shapes).astype(np.float32)
 
 
-def _counts(pixels: NDArray[np.uint8]) -> Features:
+def _color_counts(pixels: NDArray[np.uint8]) -> Features:
     """Square roots of the shares of 4 x 4 x 4 colours, `[64]`."""
     bins = (pixels // (256 // _LEVELS)).reshape(-1, 3) @ np.array([_LEVELS**2, _LEVELS, 1])
     counts: Features = np.sqrt(np.bincount(bins, minlength=_LEVELS**3) / len(bins)).astype(np.float32)
     return counts
 
 
-def _fitted(features: Features, labels: Sequence[int], strength: float) -> Any:
+def _fit_classifier(features: Features, labels: Sequence[int], strength: float) -> Any:
     """A classifier with scikit-learn's `predict_proba`, a column a label; `strength` is the inverse of its penalty."""
     try:
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
     except ImportError as error:
-        raise _extra() from error
+        raise _missing_extra_error() from error
     return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300)).fit(features, labels)
 
 
-def _extra() -> GairError:
+def _missing_extra_error() -> GairError:
     return GairError(
         f"the judge {PIXELS} needs scikit-image and scikit-learn: pip install 'gair-search[bench]'"
     )

@@ -56,7 +56,7 @@ def tiles(file: Path, rows: int, columns: int) -> list[Picture]:
 
     def tile(i: int) -> Picture:
         def make(side: int | None) -> Image.Image:
-            whole = _opened(file)
+            whole = _read_sheet(file)
             width, height = whole.width // columns, whole.height // rows
             left, top = i % columns * width, i // columns * height
             return whole.crop((left, top, left + width, top + height))
@@ -67,7 +67,7 @@ def tiles(file: Path, rows: int, columns: int) -> list[Picture]:
 
 
 @lru_cache(maxsize=1)  # tiles are asked for one after the other
-def _opened(file: Path) -> Image.Image:
+def _read_sheet(file: Path) -> Image.Image:
     with Image.open(file) as opened:
         return opened.convert("RGB")
 
@@ -99,22 +99,22 @@ def grid(
     """
     font, bold, step = ImageFont.load_default(12), ImageFont.load_default(14), side + _PAD
     width = _LABEL + max([len(columns), len(feet), *(len(cells) for _, cells in rows)]) * step + _PAD
-    said = _broken(title, (width - 2 * _PAD) * 0.85)
-    heads, below = ([_broken(text, side) for text in texts] for texts in (columns, feet))
-    start = _PAD + 18 * len(said) + (_PAD if said else 0)
-    top = start + _height(heads) + (_PAD // 2 if heads else 0)
+    heading = _wrap(title, (width - 2 * _PAD) * 0.85)
+    heads, below = ([_wrap(text, side) for text in texts] for texts in (columns, feet))
+    start = _PAD + 18 * len(heading) + (_PAD if heading else 0)
+    top = start + _text_height(heads) + (_PAD // 2 if heads else 0)
     # a label may be as high as its row
-    labels = [_broken(name, _LABEL - 2 * _PAD, side // _LINE) for name, _ in rows]
-    under = [_height([_broken(cell.caption, side) for cell in cells]) for _, cells in rows]
+    labels = [_wrap(name, _LABEL - 2 * _PAD, side // _LINE) for name, _ in rows]
+    under = [_text_height([_wrap(cell.caption, side) for cell in cells]) for _, cells in rows]
     bottom = top + sum(step + extra for extra in under) + (_PAD if below else 0)
-    canvas = Image.new("RGB", (width, bottom + _height(below) + _PAD), "white")
+    canvas = Image.new("RGB", (width, bottom + _text_height(below) + _PAD), "white")
     draw = ImageDraw.Draw(canvas)
     if below:
         draw.line((_PAD, bottom - _PAD, width - _PAD, bottom - _PAD), "gray")
-    draw.text((_PAD, _PAD), "\n".join(said), "black", bold)
+    draw.text((_PAD, _PAD), "\n".join(heading), "black", bold)
     for i, lines in enumerate(heads):  # the last line of each right above the images
         x = _LABEL + i * step
-        draw.text((x, start + _height(heads) - _LINE * len(lines)), "\n".join(lines), "black", font)
+        draw.text((x, start + _text_height(heads) - _LINE * len(lines)), "\n".join(lines), "black", font)
     for i, lines in enumerate(below):
         draw.text((_LABEL + i * step, bottom), "\n".join(lines), "black", font)
     y = top
@@ -127,17 +127,17 @@ def grid(
                 canvas.paste(whole, (x, y))
             if cell.frame:
                 draw.rectangle((x, y, x + side - 1, y + side - 1), outline=cell.frame, width=_FRAME)
-            draw.text((x, y + side), "\n".join(_broken(cell.caption, side)), "black", font)
+            draw.text((x, y + side), "\n".join(_wrap(cell.caption, side)), "black", font)
         y += step + extra
     return canvas
 
 
-def _broken(text: str, width: float, most: int | None = None) -> list[str]:
+def _wrap(text: str, width: float, most: int | None = None) -> list[str]:
     """The lines of a text that may be so wide in pixels, and so many."""
     letters = max(int(width / _LETTER), 5)
     lines = [part for line in text.splitlines() for part in textwrap.wrap(line, letters)]
     return lines if most is None or len(lines) <= most else [*lines[: most - 1], lines[most - 1][:-3] + "..."]
 
 
-def _height(texts: Sequence[Sequence[str]]) -> int:
+def _text_height(texts: Sequence[Sequence[str]]) -> int:
     return _LINE * max(map(len, texts), default=0)

@@ -19,7 +19,7 @@ def write_run(path: Path, run: Run, tag: str) -> None:
     for query, scores in run.items():
         best = sorted(scores.items(), key=lambda item: (item[1], item[0]), reverse=True)
         lines += [
-            f"{_word(query)} Q0 {_word(image)} {rank} {score!r} {_word(tag)}"
+            f"{_trec_column(query)} Q0 {_trec_column(image)} {rank} {score!r} {_trec_column(tag)}"
             for rank, (image, score) in enumerate(best, start=1)
         ]
     _write(path, lines)
@@ -30,14 +30,14 @@ def write_qrels(path: Path, qrels: Qrels) -> None:
     _write(
         path,
         [
-            f"{_word(query)} 0 {_word(image)} {relevance}"
+            f"{_trec_column(query)} 0 {_trec_column(image)} {relevance}"
             for query, images in qrels.items()
             for image, relevance in images.items()
         ],
     )
 
 
-def _word(text: str) -> str:
+def _trec_column(text: str) -> str:
     """A TREC column: no blanks; other signs as they are."""
     return quote(text, safe="/:;,.+-_=#()<>*'!?&@~[]|", encoding="utf-8")
 

@@ -112,14 +112,14 @@ class Study:
         loss, whose paraphrases they join.
         """
         tower, parent = self.encoder.text_tower, self.concept.parent
-        told = [
+        captions = [
             (self.concept.captions[picture.id].replace(SUBJECT, "{}"), number)
             for number, picture in enumerate(self.concept.images)
             if picture.id in self.concept.captions
         ]
         return tuple(
             (text, number)
-            for text, number in told
+            for text, number in captions
             if text.count("{}") == 1
             and Slot.template(tower, text, parent).length(self.settings.n_vectors) <= tower.n_ctx
         )
@@ -305,9 +305,9 @@ def gair_queries(study: Study, vectors: Features, options: GairConfig) -> list[t
     visualizer, mean = Visualizer(study.encoder, study.generator), study.images.mean(0)
     found = []
     for query in study.queries:
-        told = query_mixture(study, query, vectors)
-        w = best(visualizer.explore(told, mean, options)[0])
-        found.append((w, told.query_vector(w)))
+        mixed_query = query_mixture(study, query, vectors)
+        w = best(visualizer.explore(mixed_query, mean, options)[0])
+        found.append((w, mixed_query.query_vector(w)))
     return found
 
 

@@ -54,7 +54,7 @@ class Shots:
 
 
 @torch.no_grad()
-def most_similar(
+def keep_nearest_descriptions(
     classes: Sequence[Class], tower: TextTower, shots: Shots, n: int = KEPT
 ) -> tuple[Class, ...]:
     """The classes with those `n` descriptions of each that are nearest to the mean of its pictures."""

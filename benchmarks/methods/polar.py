@@ -61,7 +61,7 @@ def first_factors(width: int, rank: int, seed: int) -> Tensor:
     return factors
 
 
-def updated(weight: Tensor, factors: Tensor) -> Tensor:
+def add_to_values(weight: Tensor, factors: Tensor) -> Tensor:
     """An attention's stacked query, key and value matrix with V + B A in the place of V, `[3 width, width]`.
 
     Args:
@@ -106,7 +106,7 @@ class LastBlock(nn.Module):
 
     def with_update(self, hidden: Tensor, end: Tensor, factors: Tensor) -> Tensor:
         """`forward` with the value matrix updated; gradients flow to the factors `[2, rank, text_width]`."""
-        weight = updated(self.get_parameter(self._name), factors)
+        weight = add_to_values(self.get_parameter(self._name), factors)
         features: Tensor = torch.func.functional_call(self, {self._name: weight}, (hidden, end))
         return features
 

@@ -36,7 +36,7 @@ def _shots_of(rows: Mapping[str, Mapping[str, Any]]) -> list[int]:
     return sorted({int(k) for found in rows.values() for k in found} - {0})
 
 
-def _differences(values: Mapping[str, Any], shots: Sequence[int]) -> str:
+def _differences_note(values: Mapping[str, Any], shots: Sequence[int]) -> str:
     """What the paired bootstrap says."""
     differences: dict[str, list[str]] = {}
     for c in values["compared"]:
@@ -49,7 +49,7 @@ def _differences(values: Mapping[str, Any], shots: Sequence[int]) -> str:
     return f"paired bootstrap over the pictures, 95%: {pairs}."
 
 
-def _size(report: Report, table: str) -> str:
+def _size_note(report: Report, table: str) -> str:
     values, s = report.values[table], report.settings
     return (
         f"{values['data set']}, {s['model']}: {len(values['classes'])} classes, {values['pictures a seed']} pictures "
@@ -69,8 +69,8 @@ def named_table(report: Report) -> Table:
         ours = (percent(found.get(str(k), found.get("0")), 2) for k in cuts)
         rows.append((method, text, *ours, *(theirs.get(k, "") for k in cuts)))
     note = (
-        f"{_size(report, 'named')} The paper's: CLIP ViT-L/14, mean over six data sets, descriptions of CuPL. "
-        f"Compared on {BOTH}: {_differences(values, (cuts[0], cuts[-1]))}"
+        f"{_size_note(report, 'named')} The paper's: CLIP ViT-L/14, mean over six data sets, descriptions of CuPL. "
+        f"Compared on {BOTH}: {_differences_note(values, (cuts[0], cuts[-1]))}"
     )
     return Table("Table 2: few-shot classification, accuracy", head, tuple(rows), note)
 
@@ -88,7 +88,7 @@ def nonsense_table(report: Report) -> Table:
         (text, percent(found["0"], 2), percent(found[str(k)], 2), *PAPER_NONSENSE.get(text, ("", "")))
         for text, found in values["rows"].items()
     )
-    note = f"{_size(report, 'named')} Compared: {_differences(values, (k,))}"
+    note = f"{_size_note(report, 'named')} Compared: {_differences_note(values, (k,))}"
     return Table("Table 1: token weights on nonsense, accuracy", head, rows, note)
 
 
@@ -107,11 +107,11 @@ def agnostic_table(report: Report) -> Table:
         if name in values["rows"]
     )
     note = (
-        f"{_size(report, 'agnostic')} No name of a class is used. Tokens of {learning['n_vectors']} vectors, "
+        f"{_size_note(report, 'agnostic')} No name of a class is used. Tokens of {learning['n_vectors']} vectors, "
         f"{learning['steps']} steps at a rate of {learning['learning_rate']:g}; a step's diffusion loss is one class's."
     )
     if values["compared"]:
-        note += f" Compared: {_differences(values, cuts)}"
+        note += f" Compared: {_differences_note(values, cuts)}"
     note += left_out_note(report.values["skipped"])
     return Table("Semantic-agnostic classification, accuracy", head, rows, note)
 

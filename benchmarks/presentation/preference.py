@@ -45,7 +45,7 @@ PAPER_FIVE = {
 """Table 6, CLIP ViT-L/14 on CelebA."""
 
 
-def _text(facts: Mapping[str, Any], spec: str = ".3f") -> str:
+def _format_summary(facts: Mapping[str, Any], spec: str = ".3f") -> str:
     """A summary as `mean ± sd`."""
     return format(Summary(**facts), spec)
 
@@ -67,8 +67,8 @@ def changes_table(
         (
             label,
             *(
-                _text(found[m][way])
-                + ("" if way == "plain" else f", {_text(found[m][f'{way} - plain'], '+.3f')}")
+                _format_summary(found[m][way])
+                + ("" if way == "plain" else f", {_format_summary(found[m][f'{way} - plain'], '+.3f')}")
                 for m in measures
             ),
             *(numbers[way][i] for _, numbers in models for i in columns),
@@ -82,8 +82,8 @@ def changes_table(
         f"{ap['share up, wrong way']:.1%}; with {DOWN}, it falls for {ap['share down']:.1%} and rises for "
         f"{ap['share down, wrong way']:.1%}; the others' stays the same. Both as they should: "
         f"{ap['share both']:.1%}; of the separation of their scores, which knows no ties, {apart['share both']:.1%}. "
-        f"Mean change of AP, ± over seeds: {_text(ap['up - plain over seeds'], '+.4f')} and "
-        f"{_text(ap['down - plain over seeds'], '+.4f')}. Paired bootstrap over the attributes, 95%: "
+        f"Mean change of AP, ± over seeds: {_format_summary(ap['up - plain over seeds'], '+.4f')} and "
+        f"{_format_summary(ap['down - plain over seeds'], '+.4f')}. Paired bootstrap over the attributes, 95%: "
         f"[{ap['up against plain']['low']:+.4f}, {ap['up against plain']['high']:+.4f}] and "
         f"[{ap['down against plain']['low']:+.4f}, {ap['down against plain']['high']:+.4f}]."
     )
@@ -99,8 +99,8 @@ def graded_table(by_method: Mapping[str, Mapping[str, Any]]) -> Table:
         (
             label,
             *(
-                _text(found[m][way])
-                + ("" if way == "plain" else f", {_text(found[m][f'{way} - plain'], '+.3f')}")
+                _format_summary(found[m][way])
+                + ("" if way == "plain" else f", {_format_summary(found[m][f'{way} - plain'], '+.3f')}")
                 for found in by_method.values()
                 for m in measures
             ),

@@ -44,7 +44,7 @@ def world(n: int, dim: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.
     return vectors[:n].astype(np.float32), vectors[n:].astype(np.float32)
 
 
-def opened(backend: str, folder: Path) -> Gallery:
+def open_backend(backend: str, folder: Path) -> Gallery:
     """A gallery of the named backend in a folder."""
     if backend == "local":
         return ServerGallery(QdrantClient(path=str(folder)), "bench", "local mode")
@@ -56,7 +56,7 @@ def opened(backend: str, folder: Path) -> Gallery:
 def build(backend: str, folder: Path, n: int, dim: int, seed: int) -> dict[str, float]:
     """Store the world; seconds of storing and of optimising."""
     vectors, _ = world(n, dim, seed)
-    gallery = opened(backend, folder)
+    gallery = open_backend(backend, folder)
     gallery.create(EmbedderId("bench", "bench", "0", "0", dim), GalleryConfig())
     began = time.perf_counter()
     for i in range(0, n, BATCH):
@@ -81,7 +81,7 @@ def measure(backend: str, folder: Path, n: int, dim: int, seed: int) -> dict[str
     truth = np.argsort(-scores, axis=1)[:, :10]
     before = psutil.Process().memory_info().rss
     began = time.perf_counter()
-    gallery = opened(backend, folder)
+    gallery = open_backend(backend, folder)
     gallery.search(queries[0], 10)
     open_seconds = time.perf_counter() - began
     latencies, found = [], 0

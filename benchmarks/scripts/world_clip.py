@@ -125,7 +125,7 @@ def images_per_second(encoder: Encoder, batch: int = 32, runs: int = 5) -> float
     return batch / min(seconds)
 
 
-def unfolded(model: str) -> Encoder:
+def load_without_folding(model: str) -> Encoder:
     """The model as open_clip builds it, its batch norms where they were."""
     encoder = Encoder(resolve(model))
     with mock.patch("gair_search.encoder.clip.folded", lambda tower, example: tower):
@@ -156,7 +156,7 @@ def main() -> None:
     figures = {f"caption to image, R@1 among {N_SCENES}": recall_at_1(encoder, images, scenes)}
     figures |= {f"zero-shot {name}": value for name, value in zero_shot(encoder, images, scenes).items()}
     figures |= {f"image to the same instance, R@1 among {N_INSTANCES}": same_instance(views)}
-    speed, baseline = images_per_second(encoder), images_per_second(unfolded(args.model))
+    speed, baseline = images_per_second(encoder), images_per_second(load_without_folding(args.model))
     print(f"| fashion world, test split, seed {args.seed}, {args.size} px | {args.model} |\n|---|---|")
     for name, value in figures.items():
         print(f"| {name} | {value:.3f} |")

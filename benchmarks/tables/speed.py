@@ -18,7 +18,7 @@ import torch
 
 from gair_search.benchmarks.costs.gair import SearchCost
 from gair_search.benchmarks.costs.indexing import IndexingCost
-from gair_search.benchmarks.costs.learning import LearningCost, whole_pipeline
+from gair_search.benchmarks.costs.learning import LearningCost, find_pipeline
 from gair_search.benchmarks.costs.text import TextCost
 from gair_search.benchmarks.harness.report import Report, left_out_note
 from gair_search.benchmarks.harness.run import (
@@ -142,7 +142,7 @@ def _parts(
             parts[name] = IndexingCost(encoder, config.slow_rounds, config.images)
         elif name == "learning" and generator:
             try:
-                pipeline = whole_pipeline(encoder, config.generator, folder)
+                pipeline = find_pipeline(encoder, config.generator, folder)
             except ModelError as error:  # a text tower that transformers has no place for
                 skipped[name] = str(error)
                 continue

@@ -27,19 +27,19 @@ def test_rows_without_a_positive_do_not_count() -> None:
 
 
 def test_a_caption_suits_what_it_does_not_contradict() -> None:
-    from training.align import suits
+    from training.align import caption_matches
 
     images = torch.tensor([[0, 1, 2, -1, 3], [0, 1, 2, 4, 3]])
     captions = torch.tensor([[0, -2, -2, -2, 3], [0, 1, 2, 4, 3], [1, -2, -2, -2, -2]])
-    assert suits(captions, images).tolist() == [[True, False, False], [True, True, False]]
+    assert caption_matches(captions, images).tolist() == [[True, False, False], [True, True, False]]
 
 
 def test_views_of_one_instance_attract_each_other() -> None:
-    from training.align import twins_apart
+    from training.align import instance_loss
 
     near = nn.functional.normalize(torch.tensor([[1.0, 0.1], [1.0, 0.0], [0.0, 1.0], [0.1, 1.0]]), dim=-1)
     right, wrong = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
-    assert twins_apart(near, right) < 0.01 < twins_apart(near, wrong)
+    assert instance_loss(near, right) < 0.01 < instance_loss(near, wrong)
 
 
 def test_folding_batch_norms_and_back_changes_nothing() -> None:

@@ -8,8 +8,8 @@ import pytest
 from gair_search.benchmarks.costs.gair import (
     LOOP,
     WAYS,
-    Found,
     SearchCost,
+    SearchOutcome,
     stand_in,
 )
 from gair_search.encoder.clip import Encoder
@@ -54,10 +54,10 @@ def test_figures_are_held_against_the_loop_s(tiny: Encoder, generator: Generator
     part = SearchCost(tiny, generator, 2, (), Sampling(steps=1))
     loop = {0.0: 0.1, 0.5: 0.6, 0.6: 0.5, 0.8: 0.3}
     part.found = {
-        LOOP: {(0, i): Found(loop, 11, 22) for i in range(2)},
-        UPPER: {(0, i): Found({0.6: 0.5, 0.8: 0.3}, 6, 12) for i in range(2)},
-        REFINED: {(0, i): Found({0.6: 0.5, 0.8: 0.3}, 4, 5) for i in range(2)},
-        WHOLE: {(0, 0): Found({0.0: 0.1, 0.6: 0.5}, 5, 6), (0, 1): Found({0.0: 0.1}, 7, 9)},
+        LOOP: {(0, i): SearchOutcome(loop, 11, 22) for i in range(2)},
+        UPPER: {(0, i): SearchOutcome({0.6: 0.5, 0.8: 0.3}, 6, 12) for i in range(2)},
+        REFINED: {(0, i): SearchOutcome({0.6: 0.5, 0.8: 0.3}, 4, 5) for i in range(2)},
+        WHOLE: {(0, 0): SearchOutcome({0.0: 0.1, 0.6: 0.5}, 5, 6), (0, 1): SearchOutcome({0.0: 0.1}, 7, 9)},
     }
     part.seconds = [{LOOP: [4.0, 2.0], UPPER: [2.0, 2.0], REFINED: [1.0, 1.0], WHOLE: [1.0, 2.0]}]
     assert part.ratios(WHOLE) == [0.5]  # by the total

@@ -14,9 +14,9 @@ from gair_search.benchmarks.costs.learning import (
     THEIRS,
     DiffusersLoop,
     LearningCost,
-    readable,
-    settings_of,
-    whole_pipeline,
+    find_pipeline,
+    readable_photos,
+    short_inversion_config,
 )
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
@@ -30,7 +30,7 @@ def test_their_loop_learns_the_concept_s_rows_alone_from_our_conditioning(
     tiny: Encoder, tmp_path: Path
 ) -> None:
     files = make_photos(tmp_path / "photos", 3)
-    settings = replace(settings_of(tiny.spec, 2), batch_size=2, n_vectors=3)
+    settings = replace(short_inversion_config(tiny.spec, 2), batch_size=2, n_vectors=3)
     loop = DiffusersLoop(pipeline_folder(tiny.spec), files, "dress", settings, tiny, (16, 16), 0)
     assert loop.rows == [49408, 49409, 49410]
     (dress,) = tiny.text_tower.token_ids("dress")
@@ -54,7 +54,7 @@ def test_their_loop_learns_the_concept_s_rows_alone_from_our_conditioning(
 
 
 def test_settings_are_a_piece_of_a_run(tiny: Encoder) -> None:
-    settings = settings_of(tiny.spec, 25)
+    settings = short_inversion_config(tiny.spec, 25)
     assert (settings.lambda_sd, settings.lambda_ce, settings.projection) == (1, 0, False)
     assert (settings.steps, settings.check_every, settings.batch_size) == (25, 25, PAPER.batch_size)
     assert settings.held_out_noises == PAPER.held_out_noises / 4  # the paper's looks are 100 steps apart
@@ -104,14 +104,14 @@ def test_a_generator_need_not_be_square(own_tiny_folder: Path, tmp_path: Path) -
 def test_photos_that_can_t_be_read_are_left_out(tmp_path: Path) -> None:
     first, second = make_photos(tmp_path, 2)
     second.write_bytes(b"no image")
-    assert readable([tmp_path]) == [first]
+    assert readable_photos([tmp_path]) == [first]
 
 
 def test_parts_alone_are_joined_for_diffusers(tiny: Encoder, tmp_path: Path) -> None:
     assert tiny.spec.folder is not None
     parts = str(tiny.spec.folder / "generator")
-    assert whole_pipeline(tiny, None, tmp_path / "own") == pipeline_folder(tiny.spec)
-    assert whole_pipeline(tiny, parts, tmp_path / "joined") == tmp_path / "joined"
+    assert find_pipeline(tiny, None, tmp_path / "own") == pipeline_folder(tiny.spec)
+    assert find_pipeline(tiny, parts, tmp_path / "joined") == tmp_path / "joined"
     assert (tmp_path / "joined/text_encoder/config.json").is_file()
-    assert whole_pipeline(tiny, str(tmp_path / "joined"), tmp_path / "other") == tmp_path / "joined"
-    assert whole_pipeline(tiny, "somebody/repository", tmp_path / "other") == "somebody/repository"
+    assert find_pipeline(tiny, str(tmp_path / "joined"), tmp_path / "other") == tmp_path / "joined"
+    assert find_pipeline(tiny, "somebody/repository", tmp_path / "other") == "somebody/repository"

@@ -247,13 +247,13 @@ def test_fashion_concepts_share_places_and_words() -> None:
 
 
 def test_instances_with_the_same_words_can_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    family = list(itertools.islice(fashion._alike(0, "hat", 32), 6))
+    family = list(itertools.islice(fashion._instances_of_same_words(0, "hat", 32), 6))
     assert len({(i.kind, i.color, i.pattern, i.second_color) for i in family}) == 1
     drawn = [np.asarray(render(scene(0, "test", item=item), 32), np.float64) for item in family]
     apart = [np.sqrt(((a - b) ** 2).mean()) for a, b in itertools.combinations(drawn, 2)]
     assert min(apart) >= fashion.APART
     monkeypatch.setattr(fashion, "APART", min(apart) + 0.1)  # leaves out one of the nearest two
-    assert list(itertools.islice(fashion._alike(0, "hat", 32), 6)) != family
+    assert list(itertools.islice(fashion._instances_of_same_words(0, "hat", 32), 6)) != family
 
 
 def test_training_views_are_in_other_places_than_test_views() -> None:

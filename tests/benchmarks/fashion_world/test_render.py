@@ -21,7 +21,7 @@ from gair_search.benchmarks.fashion_world import (
 )
 from gair_search.benchmarks.fashion_world.dice import Dice
 from gair_search.benchmarks.fashion_world.look import look_of
-from gair_search.benchmarks.fashion_world.view import bent, view_of
+from gair_search.benchmarks.fashion_world.view import bend_points, view_of
 
 
 def digest(shown: Scene, size: int = 128) -> str:
@@ -32,7 +32,7 @@ def on_the_item(shown: Scene, size: int, where: NDArray[np.float64]) -> NDArray[
     """Pixel (column, row) [n, 2] of points [n, 2] given in the item's own coordinates."""
     look = look_of(shown.item)
     view = view_of(look, Dice(np.random.default_rng(shown.entropy)))
-    at = (bent(where, view.bend) @ view.matrix.T + view.shift) * size
+    at = (bend_points(where, view.bend) @ view.matrix.T + view.shift) * size
     return np.clip(at.astype(int), 0, size - 1)
 
 

@@ -12,12 +12,12 @@ from gair_search.benchmarks.methods.polar import (
     PAPER,
     LastBlock,
     PolarConfig,
+    add_to_values,
     first_factors,
     learn_update,
     polar_loss,
     settings_for,
     text_features_with_update,
-    updated,
 )
 from gair_search.encoder import models
 from gair_search.encoder.clip import Encoder
@@ -70,7 +70,7 @@ def test_settings_are_the_model_s_own_else_the_paper_s(tmp_path: Path) -> None:
 def test_update_by_hand() -> None:
     weight = torch.arange(12.0).reshape(6, 2)
     factors = torch.tensor([[[3.0, 4.0]], [[10.0, -5.0]]])  # A / 5 = (0.6, 0.8)
-    found = updated(weight, factors)
+    found = add_to_values(weight, factors)
     assert torch.equal(found[:4], weight[:4])
     assert torch.allclose(found[4:], torch.tensor([[8 + 6.0, 9 + 8.0], [10 - 3.0, 11 - 4.0]]))
 

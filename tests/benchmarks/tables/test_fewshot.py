@@ -131,7 +131,7 @@ def test_the_descriptions_nearest_to_the_pictures_are_kept(encoder: Encoder) -> 
         Class("other", ("a photo of a mug.",), ("a mug",)),
     )
     given = Shots(clip_features(encoder, ["a red dress", "a blue mug"]), torch.arange(2), 1)
-    one, other = methods.most_similar(classes, encoder.text_tower, given, 2)
+    one, other = methods.keep_nearest_descriptions(classes, encoder.text_tower, given, 2)
     assert one == replace(classes[0], descriptions=("a red dress", "a red gown"))
     assert other == classes[1]
 
