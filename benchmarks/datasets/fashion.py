@@ -87,12 +87,7 @@ def fashion_world(
         ValueError: no place left to train in, or more kinds than there are.
     """
     places = list(BACKGROUNDS)
-    if not 0 < views < len(places):
-        raise ValueError(
-            f"{views} test views a concept: 1 to {len(places) - 1}, the other places are to train in"
-        )
-    if not 0 < kinds <= len(KINDS):
-        raise ValueError(f"{kinds} kinds: 1 to {len(KINDS)}")
+    _check_counts(views, kinds)
     rng = np.random.default_rng((seed, 1))
     order = [places[i] for i in rng.permutation(len(places))]
     tests, rest = order[:views], order[views:]
@@ -111,14 +106,28 @@ def fashion_world(
         chosen = rng.permutation(rest)[:train_places]
         images = tuple(view(item, str(chosen[j % len(chosen)]), f"{name}/train-{j}") for j in range(shots))
         learned.append(Concept(name, item.kind, images))
-        article = "a pair of" if item.kind in PLURAL_KINDS else "a"
-        for place, picture in zip(tests, shown, strict=True):
-            text = f"{article} {SUBJECT} {BACKGROUNDS[place][0]}"
-            queries.append(RetrievalQuery(picture.id, text, name, frozenset({picture.id})))
+        queries += [_place_query(item, name, *one) for one in zip(tests, shown, strict=True)]
     if elsewhere:
         for i, item in enumerate(instances(seed, concepts + distractors, size, kinds)):
             gallery += [view(item, place, f"{seed}-{i}-{item.kind}/{place}") for place in rest]
     return RetrievalSet(f"fashion-world-{shots}-seed{seed}", tuple(learned), tuple(gallery), tuple(queries))
+
+
+def _check_counts(views: int, kinds: int) -> None:
+    """Raise ValueError where no place is left to train in, or there are not so many kinds."""
+    if not 0 < views < len(BACKGROUNDS):
+        raise ValueError(
+            f"{views} test views a concept: 1 to {len(BACKGROUNDS) - 1}, the other places are to train in"
+        )
+    if not 0 < kinds <= len(KINDS):
+        raise ValueError(f"{kinds} kinds: 1 to {len(KINDS)}")
+
+
+def _place_query(item: Instance, name: str, place: str, picture: Picture) -> RetrievalQuery:
+    """The query for a concept in a place; its one answer is the concept's picture there."""
+    article = "a pair of" if item.kind in PLURAL_KINDS else "a"
+    text = f"{article} {SUBJECT} {BACKGROUNDS[place][0]}"
+    return RetrievalQuery(picture.id, text, name, frozenset({picture.id}))
 
 
 @lru_cache(maxsize=8)

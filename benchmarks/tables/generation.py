@@ -171,11 +171,11 @@ def generation(
         for number, trial in enumerate(trials):
             study, sheets = lessons.study(trial, seed), {}
             for name in rows:
-                sheets[name] = pictures = (
-                    _renderings(config, seed, number, trial)
-                    if name == RENDERED
-                    else _token_images(lessons, study, name, config, kept)
-                )
+                if name == RENDERED:
+                    pictures = _renderings(config, seed, number, trial)
+                else:
+                    pictures = _token_images(lessons, study, name, config, kept)
+                sheets[name] = pictures
                 dark = np.array([blank(np.asarray(picture.image())) for picture in pictures])
                 blanks[name] += int(dark.sum())
                 for judge in judges:
@@ -187,17 +187,11 @@ def generation(
             if seed == config.seeds[0]:
                 grid = context_grid(trial, config.context_texts, sheets)
                 report.pictures[f"generation-{trial.concept.name}"] = grid
+    chance = {"object": of_run, "context": len(config.context_texts), "object of all": of_all}
     report.values = {
-        "judges": {
-            judge: {name: _values(own, by_method.get(BASELINE, {})) for name, own in by_method.items()}
-            for judge, by_method in accuracies.items()
-        },
+        "judges": _judges_values(accuracies),
         "blank images": blanks,
-        "chance": {
-            "object": 1 / of_run,
-            "context": 1 / len(config.context_texts),
-            "object of all": 1 / of_all,
-        },
+        "chance": {name: 1 / n for name, n in chance.items()},
         "skipped": lessons.skipped,
     }
     report.tables = [generation_table(report, judge, i, MEASURES) for i, judge in enumerate(accuracies)]
@@ -287,6 +281,14 @@ def _renderings(config: GenerationConfig, seed: int, number: int, trial: Trial) 
 def _views(trial: Trial, seed: int, places: Sequence[str], first: int) -> list[Picture]:
     assert trial.item is not None
     return further_views(trial.item, trial.concept.name, seed, places, first, _RENDERED)
+
+
+def _judges_values(accuracies: Mapping[str, Mapping[str, Mapping[str, Accuracies]]]) -> dict[str, Any]:
+    """Judge -> method -> its figures, from judge -> method -> concept -> accuracies."""
+    return {
+        judge: {name: _values(own, by_method.get(BASELINE, {})) for name, own in by_method.items()}
+        for judge, by_method in accuracies.items()
+    }
 
 
 def _values(concepts: Mapping[str, Accuracies], others: Mapping[str, Accuracies]) -> dict[str, Any]:
