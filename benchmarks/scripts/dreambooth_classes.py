@@ -1,6 +1,6 @@
 """Class names and neighbours on the DreamBooth photos (158 photos, 30 subjects, 15 classes).
 
-    python benchmarks/dreambooth_classes.py PHOTOS [--model gair-mini]
+    python -m gair_search.benchmarks.scripts.dreambooth_classes PHOTOS [--model gair-mini]
 
 Mean AP of `a photo of a {class}` over the classes, and how often a photo's nearest neighbour is of the same
 subject: on the photos as they are, and on copies of them that were renamed, stored turned with an EXIF

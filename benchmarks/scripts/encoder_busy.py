@@ -1,6 +1,6 @@
 """How busy the encoder is while indexing: its share of the wall time, by architecture.
 
-    python benchmarks/encoder_busy.py [--models gair-mini ViT-B-32 ViT-L-14] [--images 2000] [--side 1024]
+    python -m gair_search.benchmarks.scripts.encoder_busy [--models gair-mini ViT-B-32 ViT-L-14] [--images 2000]
 
 Architectures of open_clip's run at random weights (a seeded checkpoint is written first and loaded like a
 user's own). The images are JPEGs of `side` pixels, made from the photos in --photos by crops and turns, or

@@ -1,6 +1,6 @@
 """Embedded galleries compared: Qdrant Edge (exact and with an HNSW graph) against qdrant-client's local mode.
 
-    python benchmarks/gallery_backends.py [--points 20000 100000] [--dim 512] [--seed 0]
+    python -m gair_search.benchmarks.scripts.gallery_backends [--points 20000 100000] [--dim 512] [--seed 0]
 
 Each backend is built in one process and measured in a fresh one: time from opening to the first answer,
 p50 latency of top-10, resident memory, recall@10 against exact search in float64. Prints a Markdown table.
@@ -31,6 +31,7 @@ from gair_search.gallery import (
 )
 from gair_search.gallery.server import ServerGallery
 
+MODULE = "gair_search.benchmarks.scripts.gallery_backends"
 QUERIES = 100
 BATCH = 64
 
@@ -131,7 +132,7 @@ def main() -> None:
                 folder = Path(temporary) / "gallery"
                 facts: dict[str, float] = {}
                 for step_name in ("build", "measure"):
-                    command = [sys.executable, __file__, "--step", step_name, "--backend", backend]
+                    command = [sys.executable, "-m", MODULE, "--step", step_name, "--backend", backend]
                     command += ["--folder", str(folder), "--points", str(n)]
                     command += ["--dim", str(args.dim), "--seed", str(args.seed)]
                     done = subprocess.run(command, check=True, capture_output=True, text=True)

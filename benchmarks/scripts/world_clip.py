@@ -1,6 +1,6 @@
 """A CLIP on the fashion world: captions, words and instances, on scenes of the test split.
 
-    python benchmarks/world_clip.py [--model gair-mini] [--seed 0] [--size 128]
+    python -m gair_search.benchmarks.scripts.world_clip [--model gair-mini] [--seed 0] [--size 128]
 
 - caption to image: R@1 of full captions among 1,000 scenes, no two of which go by the same caption;
 - zero-shot accuracy of kind, colour, pattern and background over the same scenes, one prompt a value;

@@ -140,10 +140,7 @@ def generation(
     """Draw and judge, a unit of progress for each seed, concept and method; arguments as in `harness.run`.
 
     Learned tokens, drawn images and their features come from the work folder. The encoder needs a generator, and
-    is the first judge.
-
-    Args:
-        other: the second judge's model, where it is not `pixels`.
+    is the first judge; `other` is the second judge's model, where it is not `pixels`.
 
     Raises:
         DatasetError, ModelError: as in `harness.run`. GairError: no generator, an unknown method, a context too
@@ -153,9 +150,11 @@ def generation(
     lessons = LearnedTokens(encoder, config, work, draws=True)
     generator = lessons.generator
     assert generator is not None
-    sampling = asdict(generator.settled(config.sampling))
-    report = Report("generation", config.to_json(encoder))
-    report.settings |= {"generator": generator.identity, "sampling": sampling}
+    drawing_settings = {
+        "generator": generator.identity,
+        "sampling": asdict(generator.settled(config.sampling)),
+    }
+    report = Report("generation", config.to_json(encoder) | drawing_settings)
     facts = {name: report.settings[name] for name in ("generator", "sampling", "contexts", "images")}
     kept = Work("generation", lessons.image_key(facts), work)
     rows = (*lessons.rows, *((RENDERED,) if config.places else ()))
@@ -172,21 +171,19 @@ def generation(
             study, sheets = lessons.study(trial, seed), {}
             for name in rows:
                 if name == RENDERED:
-                    pictures = _renderings(config, seed, number, trial)
+                    sheets[name] = pictures = _renderings(config, seed, number, trial)
                 else:
-                    pictures = _token_images(lessons, study, name, config, kept)
-                sheets[name] = pictures
+                    sheets[name] = pictures = _token_images(lessons, study, name, config, kept)
                 dark = np.array([blank(np.asarray(picture.image())) for picture in pictures])
                 blanks[name] += int(dark.sum())
                 for judge in judges:
-                    found = accuracies.setdefault(judge.name, {}).setdefault(name, {})
-                    scores = judge.scores(pictures)
-                    label = f"seed{seed}/{trial.concept.name}"
-                    found[label] = judge_accuracies(*scores, number, of_run, dark)
+                    found = judge_accuracies(*judge.scores(pictures), number, of_run, dark)
+                    own = accuracies.setdefault(judge.name, {}).setdefault(name, {})
+                    own[f"seed{seed}/{trial.concept.name}"] = found
                 counter.advance()
             if seed == config.seeds[0]:
-                grid = context_grid(trial, config.context_texts, sheets)
-                report.pictures[f"generation-{trial.concept.name}"] = grid
+                drawing = context_grid(trial, config.context_texts, sheets)
+                report.pictures[f"generation-{trial.concept.name}"] = drawing
     chance = {"object": of_run, "context": len(config.context_texts), "object of all": of_all}
     report.values = {
         "judges": _judges_values(accuracies),

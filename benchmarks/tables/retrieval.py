@@ -178,11 +178,11 @@ def retrieval(
             data = _redact_concept_images(data, work, faces_of)
         gallery, gallery_size = cells.work.features(encoder, data.gallery), len(data.gallery)
         counter.total = len(data.concepts) * len(rows) * len(config.seeds)
-        for study in _studies(encoder, data, gallery, cells.work, config, generator, seed):
+        for study in retrieval_studies(encoder, data, gallery, cells.work, config, generator, seed):
             for name in rows:
                 vectors, cell = cells.query_vectors(study, name)
                 own = [
-                    _answer(data, gallery, query, vector, seed, name, report if save_run else None)
+                    rank_gallery(data, gallery, query, vector, seed, name, report if save_run else None)
                     for query, vector in zip(study.queries, vectors, strict=True)
                 ]
                 records[name].add(own, cell)
@@ -262,7 +262,7 @@ def _face_counts(counts: Sequence[int]) -> dict[str, int]:
     return {"faces": sum(counts), "photos": sum(n > 0 for n in counts), "of photos": len(counts)}
 
 
-def _studies(
+def retrieval_studies(
     encoder: Encoder,
     data: RetrievalSet,
     gallery: Features,
@@ -288,7 +288,7 @@ def _studies(
         )
 
 
-def _answer(
+def rank_gallery(
     data: RetrievalSet,
     gallery: Features,
     query: RetrievalQuery,
