@@ -224,14 +224,14 @@ def gair_config(
 ) -> "GairConfig":
     """GAIR's options as they were typed. Raises GairError where a list can't be read."""
     from gair_search.gair.options import GairConfig
-    from gair_search.generation.generator import Sampling
+    from gair_search.generation.sampling import SamplingConfig
 
-    defaults = Sampling()
+    defaults = SamplingConfig()
     return GairConfig(
         mixing_weight=mixing_weight,
         candidates=None if candidates is None else _numbers(candidates, float, "--candidates 0,0.5,1"),
         seeds=GairConfig.seeds if seeds is None else _numbers(seeds, int, "--seeds 0,1,2"),
-        sampling=Sampling(scheduler, steps, defaults.guidance if guidance is None else guidance),
+        sampling=SamplingConfig(scheduler, steps, defaults.guidance if guidance is None else guidance),
         attributes=tuple(split_list(attributes)),
         concept_images=tuple(concept_images or ()),
     )

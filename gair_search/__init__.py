@@ -13,7 +13,7 @@ __all__ = [
     "GairWarning",
     "GalleryConfig",
     "Hit",
-    "Sampling",
+    "SamplingConfig",
     "__version__",
 ]
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gair_search.errors import GairError, GairWarning
     from gair_search.gair.options import GairConfig
     from gair_search.gallery import GalleryConfig, Hit
-    from gair_search.generation.generator import Sampling
+    from gair_search.generation.sampling import SamplingConfig
 
 _HOMES = {
     "Engine": "gair_search.engine",
@@ -31,7 +31,7 @@ _HOMES = {
     "GairWarning": "gair_search.errors",
     "GalleryConfig": "gair_search.gallery",
     "Hit": "gair_search.gallery",
-    "Sampling": "gair_search.generation.generator",
+    "SamplingConfig": "gair_search.generation.sampling",
 }
 
 

@@ -23,7 +23,8 @@ from torch import Tensor
 from gair_search.benchmarks.fashion_world import full_caption, render, scene
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
-from gair_search.generation.generator import Generator, Sampling
+from gair_search.generation.generator import Generator
+from gair_search.generation.sampling import SamplingConfig
 from training.codes import scene_labels
 from training.judge import JudgeNetwork, accuracies
 
@@ -59,7 +60,7 @@ def main() -> None:
     parser.add_argument("--model", default="gair-mini")
     parser.add_argument("--judge", type=Path, required=True, help="judge.pt of training/judge.py")
     parser.add_argument("--n", type=int, default=500)
-    parser.add_argument("--guidance", type=float, default=Sampling().guidance)
+    parser.add_argument("--guidance", type=float, default=SamplingConfig().guidance)
     parser.add_argument("--picture", type=Path)
     args = parser.parse_args()
     encoder = Encoder(resolve(args.model), "cpu")
@@ -85,7 +86,7 @@ def main() -> None:
         ),
     }
     for steps in STEPS:
-        images = generator.sample(conditioning, range(args.n), Sampling("dpm++", steps, args.guidance))
+        images = generator.sample(conditioning, range(args.n), SamplingConfig("dpm++", steps, args.guidance))
         rows[f"drawn, {steps} steps"] = accuracies(judge, to_judge_input(images), truth)
         if steps == STEPS[0] and args.picture:
             grid = (
@@ -96,7 +97,7 @@ def main() -> None:
     print("| images | " + " | ".join(SHOWN) + " |\n|---|" + "---|" * len(SHOWN))
     for name, found in rows.items():
         print(f"| {name} | " + " | ".join(f"{found[key]:.3f}" for key in SHOWN) + " |")
-    twenty = Sampling("dpm++", 20, args.guidance)
+    twenty = SamplingConfig("dpm++", 20, args.guidance)
     alone = best_seconds(lambda: generator.sample(conditioning[:1], (0,), twenty))
     together = best_seconds(lambda: generator.sample(conditioning[:8], range(8), twenty)) / 8
     print(f"\n20 steps: {alone:.3f} s for one image, {together:.3f} s an image in a batch of 8")

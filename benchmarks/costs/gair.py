@@ -47,7 +47,8 @@ from gair_search.gair.algorithm import (
 from gair_search.gair.cache import Drawn
 from gair_search.gair.drawing import Visualizer, blank
 from gair_search.gair.options import GairConfig
-from gair_search.generation.generator import Generator, Sampling
+from gair_search.generation.generator import Generator
+from gair_search.generation.sampling import SamplingConfig
 from gair_search.tokens import facts
 from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.store import TokenStore
@@ -172,7 +173,7 @@ class SearchCost(TimedPart):
         generator: Generator,
         queries: int,
         concepts: Sequence[str],
-        sampling: Sampling,
+        sampling: SamplingConfig,
     ) -> None:
         """Put it together.
 
@@ -189,7 +190,7 @@ class SearchCost(TimedPart):
         """
         super().__init__(queries)
         self.encoder, self.generator = encoder, generator
-        self.sampling = generator.settled(sampling)
+        self.sampling = generator.complete_sampling(sampling)
         self.tokens = [TokenStore().get(name) for name in concepts]
         self.found: dict[str, dict[tuple[int, int], SearchOutcome]] = {name: {} for name in WAYS}
         _ = [

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from gair_search.benchmarks.datasets.base import Picture
 from gair_search.benchmarks.harness.report import as_png
-from gair_search.generation.generator import Generator, Sampling
+from gair_search.generation.generator import Generator
+from gair_search.generation.sampling import SamplingConfig
 
 SIDE = 96
 """Of a cell's image in pixels, unless told otherwise."""
@@ -40,7 +41,7 @@ class SheetCell:
     frame: str = ""
 
 
-def sheet(generator: Generator, conditioning: Tensor, images: int, sampling: Sampling) -> bytes:
+def sheet(generator: Generator, conditioning: Tensor, images: int, sampling: SamplingConfig) -> bytes:
     """A PNG: a row for each conditioning of `[B, n_ctx, text_width]`, a column a seed."""
     n = len(conditioning)
     # rows of a seed beside each other, so that they share the first step without a prompt

@@ -36,7 +36,7 @@ from gair_search.benchmarks.methods.concepts import (
     row_label,
 )
 from gair_search.benchmarks.methods.prompts import context_conditioning
-from gair_search.generation.generator import Sampling
+from gair_search.generation.sampling import SamplingConfig
 from gair_search.learning.joint import Settings as Learning
 from gair_search.learning.report import affinity
 from gair_search.tokens.custom_token import CustomToken
@@ -218,7 +218,7 @@ def loss_weights_picture(
     """Figure 1: 'image of a * c' by tokens of all loss weights, drawn from the same noise."""
     generator = lessons.generator
     assert generator is not None
-    sampling = generator.settled(Sampling())
+    sampling = generator.complete_sampling(SamplingConfig())
     facts = {"generator": generator.identity, "sampling": asdict(sampling), "images": SAMPLES}
     work, side = Work("recognition", lessons.image_key(facts), folder), 2 * SIDE
     rows = []

@@ -41,7 +41,7 @@ from gair_search.benchmarks.presentation.generation import (
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError
 from gair_search.gair.drawing import blank
-from gair_search.generation.generator import Sampling
+from gair_search.generation.sampling import SamplingConfig
 from gair_search.progress import Progress
 
 PHOTO_CONTEXTS = (
@@ -84,7 +84,7 @@ class GenerationConfig(TrialsConfig):
     contexts: tuple[str, ...] = ()
     images: int = 8
     judge: str = ""
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     @property
     def context_texts(self) -> tuple[str, ...]:
@@ -152,7 +152,7 @@ def generation(
     assert generator is not None
     drawing_settings = {
         "generator": generator.identity,
-        "sampling": asdict(generator.settled(config.sampling)),
+        "sampling": asdict(generator.complete_sampling(config.sampling)),
     }
     report = Report("generation", config.to_json(encoder) | drawing_settings)
     facts = {name: report.settings[name] for name in ("generator", "sampling", "contexts", "images")}

@@ -30,7 +30,8 @@ from gair_search.benchmarks.harness.run import (
 from gair_search.benchmarks.harness.timing import TimedPart
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError, ModelError
-from gair_search.generation.generator import Generator, Sampling
+from gair_search.generation.generator import Generator
+from gair_search.generation.sampling import SamplingConfig
 from gair_search.progress import Progress
 
 PARTS = ("text", "indexing", "learning", "gair")
@@ -65,7 +66,7 @@ class SpeedConfig:
     parent: str = "dress"
     concepts: tuple[str, ...] = ()
     generator: str | None = None
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     @property
     def chosen_parts(self) -> tuple[str, ...]:
@@ -102,7 +103,7 @@ def speed(encoder: Encoder, config: SpeedConfig, on_progress: Progress | None = 
             "threads": torch.get_num_threads(),
         }
         if generator:
-            sampling = asdict(generator.settled(config.sampling))
+            sampling = asdict(generator.complete_sampling(config.sampling))
             settings |= {"generator": generator.identity, "sampling": sampling}
         counter = ProgressCounter(
             on_progress, len(config.seeds) * sum(part.rounds for part in parts.values())

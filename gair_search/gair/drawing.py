@@ -24,7 +24,8 @@ from gair_search.gair.algorithm import (
 from gair_search.gair.cache import Drawn, ImageCache
 from gair_search.gair.options import GairConfig
 from gair_search.gair.result import Candidate
-from gair_search.generation.generator import Generator, Sampling
+from gair_search.generation.generator import Generator
+from gair_search.generation.sampling import SamplingConfig
 
 BLANK = 2
 """An image whose lightest and darkest values, of 0..255, are this near to each other shows nothing."""
@@ -55,13 +56,13 @@ class Visualizer:
         self._on_progress = on_progress
         self._done = self._total = 0
 
-    def draw(self, conditioning: Tensor, seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
+    def draw(self, conditioning: Tensor, seeds: Sequence[int], sampling: SamplingConfig) -> list[Drawn]:
         """Images of conditioning `[B, n_ctx, text_width]`, one seed each, with their features.
 
         Raises:
             GeneratorError, ModelError: as `Generator.sample` and `Encoder.embed`.
         """
-        settled = self.generator.settled(sampling)
+        settled = self.generator.complete_sampling(sampling)
         keys = [self._key(row, seed, settled) for row, seed in zip(conditioning, seeds, strict=True)]
         found = {key: drawn for key in keys if self.cache and (drawn := self.cache.get(key))}
         self.cached += sum(key in found for key in keys)
@@ -146,7 +147,7 @@ class Visualizer:
             found[w].append(one)
         return found
 
-    def _fresh(self, conditioning: Tensor, seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
+    def _fresh(self, conditioning: Tensor, seeds: Sequence[int], sampling: SamplingConfig) -> list[Drawn]:
         """Images that are drawn and embedded now."""
         assert sampling.steps is not None
         self._total += len(seeds) * sampling.steps
@@ -177,7 +178,7 @@ class Visualizer:
             if said not in self.warnings:
                 self.warnings.append(said)
 
-    def _key(self, conditioning: Tensor, seed: int, sampling: Sampling) -> str:
+    def _key(self, conditioning: Tensor, seed: int, sampling: SamplingConfig) -> str:
         """Hash of all that determines an image and its features."""
         embedder = self.encoder.embedder_id
         facts = [_FORMAT, self.generator.identity, embedder.weights, embedder.architecture]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gair_search.errors import GairError
 from gair_search.gair.algorithm import COARSE, STEP
-from gair_search.generation.generator import Sampling
+from gair_search.generation.sampling import SamplingConfig
 
 SEEDS = (0, 1)
 """Of the noise, unless given: one image a candidate leaves the selection to chance (benchmarks/RESULTS.md)."""
@@ -35,7 +35,7 @@ class GairConfig:
     coarse: tuple[float, ...] = COARSE
     step: float = STEP
     seeds: tuple[int, ...] = SEEDS
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
     attributes: tuple[str, ...] = ()
     concept_images: tuple[str | Path, ...] = ()
     cache: bool = True

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gair_search.generation.generator import Sampling
+from gair_search.generation.sampling import SamplingConfig
 
 if TYPE_CHECKING:
     from gair_search.query.compiler import Query
@@ -77,7 +77,7 @@ class GairResult:
     attributes: tuple[str, ...]
     concept_features: NDArray[np.float32] | None
     context_features: NDArray[np.float32] | None
-    sampling: Sampling
+    sampling: SamplingConfig
     seeds: tuple[int, ...]
     denoiser_rows: int
     cached: int

@@ -5,56 +5,33 @@ tokens and token weights comes from outside, and a folder whose text encoder is 
 downloaded.
 """
 
-import contextlib
-import hashlib
-import json
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gair_search.encoder import checksums, untrusted
+from gair_search.encoder import untrusted
 from gair_search.encoder.clip import Encoder
-from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import GeneratorError
 from gair_search.generation.export import check_parts, generator_parts
-
-SCHEDULERS = {
-    "ddim": ("DDIMScheduler", 20),
-    "dpm++": ("DPMSolverMultistepScheduler", 12),
-    "lcm": ("LCMScheduler", 4),
-}
-"""Scheduler by name: diffusers' class, and the steps that it takes unless told otherwise."""
+from gair_search.generation.folders import (
+    check_folder,
+    find_folder,
+    folder_hash,
+    load_parts,
+    silence_diffusers,
+)
+from gair_search.generation.sampling import SCHEDULERS, SamplingConfig
 
 BATCH_SIZE = 32
 """Images that go through the denoiser at once, unless memory says less."""
 
 _DECODED_AT_ONCE = 8  # decoding takes several times the memory of denoising
-_PARTS = ("unet", "vae", "scheduler")
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How images are drawn; with conditioning and noise, all that determines them.
-
-    Attributes:
-        scheduler: a key of `SCHEDULERS`; None takes `lcm` for a UNet that was distilled for it, else `dpm++`.
-        steps: denoising steps, >= 1; None takes the scheduler's own number. `lcm` needs weights that were
-            distilled for it: others give blurred images.
-        guidance: factor of classifier-free guidance; 1 or less goes without, at half the cost.
-        height, width: in pixels, multiples of the VAE's factor; None takes the size of the training images.
-    """
-
-    scheduler: str | None = None
-    steps: int | None = None
-    guidance: float = 5.0
-    height: int | None = None
-    width: int | None = None
 
 
 class Generator:
@@ -103,10 +80,10 @@ class Generator:
             folder = generator_parts(encoder.spec)
             check_parts(folder, tower)
         else:
-            folder = _found(source)
+            folder = find_folder(source)
             untrusted.check_generator(folder)
-            _check_folder(folder, tower, encoder.spec.name)
-        unet, vae, scheduler = _loaded(folder, encoder.dtype)
+            check_folder(folder, tower, encoder.spec.name)
+        unet, vae, scheduler = load_parts(folder, encoder.dtype)
         if unet.config.in_channels != vae.config.latent_channels:
             raise GeneratorError(
                 f"the UNet in {folder} takes {unet.config.in_channels} channels and the VAE gives "
@@ -116,16 +93,16 @@ class Generator:
             part.eval().requires_grad_(False).to(encoder.device, memory_format=torch.channels_last)
         with torch.inference_mode():
             empty = tower.encode_ids([[]], full_context=True).conditioning
-        return cls(unet, vae, scheduler, empty, _identity(folder))
+        return cls(unet, vae, scheduler, empty, folder_hash(folder))
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the images in pixels, unless told otherwise."""
+        """(height, width) of the images in pixels, unless the sampling sets another."""
         side = self.unet.config.sample_size
         height, width = side if isinstance(side, list | tuple) else (side, side)
         return height * self._factor, width * self._factor
 
-    def settled(self, sampling: Sampling) -> Sampling:
+    def complete_sampling(self, sampling: SamplingConfig) -> SamplingConfig:
         """`sampling` with this generator's own choices where it leaves them open.
 
         Raises:
@@ -154,19 +131,19 @@ class Generator:
             )
         return replace(sampling, scheduler=name, steps=steps, height=height, width=width)
 
-    def noise(self, seeds: Sequence[int], sampling: Sampling | None = None) -> Tensor:
+    def noise(self, seeds: Sequence[int], sampling: SamplingConfig | None = None) -> Tensor:
         """Standard normal noise of seeds, `[len(seeds), channels, height, width]` of latents, on the CPU.
 
         A seed gives the same noise on every device, in any batch; it is that of diffusers' pipelines for
         `torch.Generator("cpu").manual_seed(seed)`.
         """
-        return self._drawn(seeds, self.settled(sampling or Sampling()))[0]
+        return self._draw_noise(seeds, self.complete_sampling(sampling or SamplingConfig()))[0]
 
     def sample(
         self,
         conditioning: Tensor,
         seeds: Sequence[int] = (0,),
-        sampling: Sampling | None = None,
+        sampling: SamplingConfig | None = None,
         *,
         noise: Tensor | None = None,
         on_step: Callable[[int], None] | None = None,
@@ -179,8 +156,8 @@ class Generator:
             seeds: one an image, or a single one for all. Equal seeds share their noise.
             sampling: how.
             noise: `[B, channels, height, width]` of latents, in place of the seeds' own.
-            on_step: told after each pass of the denoiser how many images went through it.
-            on_warning: told where memory runs out, and the batch is halved.
+            on_step: called after each pass of the denoiser with the number of images that went through it.
+            on_warning: called with a message where memory runs out and the batch is halved.
 
         Returns:
             uint8 `[B, height, width, 3]` on the device; black where the model gave NaN.
@@ -190,7 +167,7 @@ class Generator:
         """
         if len(conditioning) == 0:
             raise GeneratorError("no conditioning: expected one image or more")
-        chosen = self.settled(sampling or Sampling())
+        chosen = self.complete_sampling(sampling or SamplingConfig())
         seeds = list(seeds) * (len(conditioning) if len(seeds) == 1 else 1)
         if len(seeds) != len(conditioning):
             raise GeneratorError(
@@ -203,11 +180,11 @@ class Generator:
                 given = None if noise is None else noise[rows]
                 try:
                     latents = self.denoise(conditioning[rows], seeds[rows], chosen, given, on_step)
-                    parts = [as_pixels(self.decode(part)) for part in torch.split(latents, _DECODED_AT_ONCE)]
+                    parts = [to_pixels(self.decode(part)) for part in torch.split(latents, _DECODED_AT_ONCE)]
                     images.append(torch.cat(parts))
                     continue
                 except RuntimeError as error:
-                    if not _out_of_memory(error):
+                    if not _is_out_of_memory(error):
                         raise
                     if rows.stop - at == 1:
                         raise GeneratorError(
@@ -223,7 +200,7 @@ class Generator:
         self,
         conditioning: Tensor,
         seeds: Sequence[int],
-        sampling: Sampling,
+        sampling: SamplingConfig,
         noise: Tensor | None = None,
         on_step: Callable[[int], None] | None = None,
     ) -> Tensor:
@@ -232,40 +209,42 @@ class Generator:
         Classifier-free guidance (Ho and Salimans 2022). Its unconditional branch has the same conditioning for
         all rows; at the first step rows of one noise have the same latents, too, so it is computed once a noise.
         """
-        chosen = self.settled(sampling)
+        chosen = self.complete_sampling(sampling)
         scheduler = self._scheduler(chosen)
-        drawn, dice = self._drawn(seeds, chosen)
+        drawn, dice = self._draw_noise(seeds, chosen)
         latents: Tensor = (drawn if noise is None else noise).to(self.unet.device, torch.float32)
         if latents.shape != (len(conditioning), *drawn.shape[1:]):
             raise GeneratorError(f"noise {list(latents.shape)}: expected {list(drawn.shape)}")
-        told = conditioning.to(self.unet.device, self.unet.dtype)
-        if told.shape[1:] != self.empty.shape[1:]:
+        rows = conditioning.to(self.unet.device, self.unet.dtype)
+        if rows.shape[1:] != self.empty.shape[1:]:
             raise GeneratorError(
-                f"conditioning {list(told.shape)}: expected [B, {', '.join(map(str, self.empty.shape[1:]))}]"
+                f"conditioning {list(rows.shape)}: expected [B, {', '.join(map(str, self.empty.shape[1:]))}]"
             )
         guided = chosen.guidance > 1 and self.unet.config.time_cond_proj_dim is None
-        alike = torch.arange(len(told)) if not guided else _alike(drawn if noise is None else noise)
+        groups = (
+            torch.arange(len(rows)) if not guided else _group_equal_rows(drawn if noise is None else noise)
+        )
         latents = latents * scheduler.init_noise_sigma
         random = {"generator": dice} if chosen.scheduler == "lcm" else {}
         for step in scheduler.timesteps:
             scaled = scheduler.scale_model_input(latents, step)
             if guided:
-                firsts = _firsts(alike)
+                firsts = _first_rows(groups)
                 both = self._predict(
                     torch.cat([scaled[firsts], scaled]),
                     step,
-                    torch.cat([self.empty.expand(len(firsts), -1, -1), told]),
+                    torch.cat([self.empty.expand(len(firsts), -1, -1), rows]),
                     chosen,
                 )
-                without, predicted = both[: len(firsts)], both[len(firsts) :]
-                without = without[alike.to(without.device)]
-                predicted = without + chosen.guidance * (predicted - without)
-                alike = torch.arange(len(told))  # from here on every row has latents of its own
+                unconditional, predicted = both[: len(firsts)], both[len(firsts) :]
+                unconditional = unconditional[groups.to(unconditional.device)]
+                predicted = unconditional + chosen.guidance * (predicted - unconditional)
+                groups = torch.arange(len(rows))  # from here on every row has latents of its own
             else:
-                predicted = self._predict(scaled, step, told, chosen)
+                predicted = self._predict(scaled, step, rows, chosen)
             latents = scheduler.step(predicted, step, latents, **random).prev_sample
             if on_step:
-                on_step(len(told))
+                on_step(len(rows))
         return latents
 
     @torch.inference_mode()
@@ -280,7 +259,9 @@ class Generator:
         """Pixels to a side of a latent."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
-    def _predict(self, latents: Tensor, step: Tensor, conditioning: Tensor, sampling: Sampling) -> Tensor:
+    def _predict(
+        self, latents: Tensor, step: Tensor, conditioning: Tensor, sampling: SamplingConfig
+    ) -> Tensor:
         """One pass of the UNet. One that was distilled for LCM takes the guidance as an input."""
         scale = None
         if (dim := self.unet.config.time_cond_proj_dim) is not None:
@@ -295,7 +276,7 @@ class Generator:
         ).sample
         return predicted.float()  # the scheduler counts in float32
 
-    def _scheduler(self, sampling: Sampling) -> Any:
+    def _scheduler(self, sampling: SamplingConfig) -> Any:
         """A fresh scheduler with the folder's betas and kind of prediction."""
         import diffusers
 
@@ -303,12 +284,14 @@ class Generator:
         kind = getattr(diffusers, SCHEDULERS[sampling.scheduler][0])
         # the stochastic variant of DPM-Solver++, which a folder may ask for, would not repeat a seed
         fixed = {"algorithm_type": "dpmsolver++"} if sampling.scheduler == "dpm++" else {}
-        with _quiet():
+        with silence_diffusers():
             scheduler = kind.from_config(dict(self.scheduler), **fixed)
         scheduler.set_timesteps(sampling.steps, device=self.unet.device)
         return scheduler
 
-    def _drawn(self, seeds: Sequence[int], sampling: Sampling) -> tuple[Tensor, list[torch.Generator]]:
+    def _draw_noise(
+        self, seeds: Sequence[int], sampling: SamplingConfig
+    ) -> tuple[Tensor, list[torch.Generator]]:
         """The seeds' noise, and the dice that go on from there, for schedulers that draw at every step."""
         assert sampling.height is not None
         assert sampling.width is not None
@@ -329,145 +312,25 @@ class Generator:
         on_warning(f"out of memory with {tried} images at once; going on with {self.batch_size}")
 
 
-def as_pixels(images: Tensor) -> Tensor:
+def to_pixels(images: Tensor) -> Tensor:
     """Images `[B, 3, height, width]` in 0..1 -> uint8 `[B, height, width, 3]`; black where one holds NaN."""
     finite = images.isfinite().flatten(1).all(1).view(-1, 1, 1, 1)
     return torch.where(finite, images, 0).mul(255).round().byte().permute(0, 2, 3, 1)
 
 
-def _alike(noise: Tensor) -> Tensor:
+def _group_equal_rows(noise: Tensor) -> Tensor:
     """Group of each row, `[B]`: rows of equal noise are in one."""
     groups: Tensor = torch.unique(noise.flatten(1), dim=0, return_inverse=True)[1].cpu()
     return groups
 
 
-def _firsts(groups: Tensor) -> Tensor:
+def _first_rows(groups: Tensor) -> Tensor:
     """The first row of each group 0, 1, ..."""
     return torch.stack([(groups == group).nonzero()[0, 0] for group in range(int(groups.max()) + 1)])
 
 
-def _found(source: str | Path) -> Path:
-    """The folder of a generator, here or in Hugging Face's cache. Raises GeneratorError where there is none."""
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return folder.absolute()
-    from huggingface_hub import try_to_load_from_cache
-
-    with contextlib.suppress(ValueError):  # it can be no repository's name
-        cached = try_to_load_from_cache(str(source), "model_index.json")
-        if isinstance(cached, str):
-            return Path(cached).parent
-    raise GeneratorError(
-        f"there is no generator {source}: expected a folder in diffusers' layout of Stable Diffusion 1.x, or a "
-        f"repository in Hugging Face's cache (nothing is downloaded here; get one with: hf download {source})"
-    )
-
-
-def _check_folder(folder: Path, tower: TextTower, model: str) -> None:
-    """Raise GeneratorError unless a folder has the parts of Stable Diffusion 1.x, and `tower`'s token table."""
-    for part in _PARTS:
-        if not (folder / part).is_dir():
-            raise GeneratorError(
-                f"{folder} holds no {part}/; expected diffusers' layout of Stable Diffusion 1.x: "
-                f"model_index.json, {', '.join(f'{p}/' for p in _PARTS)}"
-            )
-    try:
-        facts = json.loads((folder / "unet" / "config.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise GeneratorError(f"{folder}/unet/config.json can't be read: {error}") from error
-    width = facts.get("cross_attention_dim", 1280)
-    if width != tower.width or facts.get("addition_embed_type"):
-        kind = " (SDXL's format)" if facts.get("addition_embed_type") else ""
-        raise GeneratorError(
-            f"the UNet in {folder} takes conditioning of width {width}{kind}, and the text tower of {model} gives "
-            f"{tower.width}; use a generator that was trained with this text tower, or --model of its own: for "
-            f"Stable Diffusion 1.x ViT-L-14/openai"
-        )
-    if (folder / "text_encoder").is_dir() and not _same_table(folder / "text_encoder", tower):
-        raise GeneratorError(
-            f"the text encoder in {folder} has another token table than the text tower of {model} "
-            f"({tower.table_hash}), so its images would not show what a search looks for; use the model that it "
-            f"was trained with, for Stable Diffusion 1.x ViT-L-14/openai"
-        )
-
-
-def _same_table(folder: Path, tower: TextTower) -> bool:
-    """Whether a text encoder's token table is the tower's, in the precision of its file."""
-    theirs = _table(folder)
-    ours = tower.token_table.cpu()
-    return theirs.shape == ours.shape and torch.equal(theirs, ours.to(theirs.dtype))
-
-
-def _table(folder: Path) -> Tensor:
-    """The token table of transformers' `text_encoder/`. Raises GeneratorError where it can't be read."""
-    from safetensors import safe_open
-
-    name = "embeddings.token_embedding.weight"
-    try:
-        for file in sorted(folder.glob("*.safetensors")):
-            with safe_open(file, framework="pt") as opened:
-                for key in opened.keys():  # noqa: SIM118 - no mapping
-                    if key.endswith(name):
-                        table: Tensor = opened.get_tensor(key)
-                        return table
-    except Exception as error:  # safetensors and torch each raise their own
-        raise GeneratorError(f"the text encoder in {folder} can't be read: {error}") from error
-    raise GeneratorError(f"{folder} holds no token table; expected a text encoder in transformers' format")
-
-
-def _loaded(folder: Path, dtype: torch.dtype) -> tuple[Any, Any, dict[str, Any]]:
-    """UNet, VAE and the scheduler's config of a folder. Raises GeneratorError where they can't be read."""
-    import diffusers
-
-    try:
-        with _quiet(), untrusted.nothing_run():
-            unet, vae = (
-                kind.from_pretrained(folder / part, torch_dtype=dtype, **_variant(folder / part))
-                for kind, part in ((diffusers.UNet2DConditionModel, "unet"), (diffusers.AutoencoderKL, "vae"))
-            )
-            scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text("utf-8"))
-    except Exception as error:  # diffusers, safetensors and torch each raise their own
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
-        raise GeneratorError(f"the generator in {folder} can't be loaded: {reason}") from error
-    return unet, vae, scheduler
-
-
-def _variant(folder: Path) -> dict[str, Any]:
-    """How diffusers' `from_pretrained` finds the weights: many repositories hold those in half precision alone."""
-    names = [path.name for path in folder.iterdir()]
-    names = [name for name in names if ".safetensors" in name]  # pickles are not read
-    plain = any(name.startswith("diffusion_pytorch_model.") and ".fp16." not in name for name in names)
-    variant = None if plain else "fp16"
-    return {
-        "variant": variant,
-        "local_files_only": True,
-        "low_cpu_mem_usage": False,
-        "use_safetensors": True,
-    }
-
-
-def _identity(folder: Path) -> str:
-    """16 hex digits that change with any file of a generator's parts."""
-    files = sorted(path for part in _PARTS for path in (folder / part).iterdir() if path.is_file())
-    facts = [[path.relative_to(folder).as_posix(), checksums.file_hash(path)] for path in files]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
+def _is_out_of_memory(error: RuntimeError) -> bool:
     """Whether memory ran out: CUDA has a class for it, MPS and the CPU a text."""
     return isinstance(error, torch.OutOfMemoryError) or any(
         text in str(error) for text in ("out of memory", "not enough memory")
     )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without diffusers' remarks on config keys that another scheduler has no use for."""
-    from diffusers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gair_search.gair.result import Candidate, GairResult
-from gair_search.generation.generator import Sampling
+from gair_search.generation.sampling import SamplingConfig
 from gair_search.query.compiler import Query, Token
 
 PROMPT = "a <my-dress> on (grass:1.5)"
@@ -27,7 +27,7 @@ def gair_result(selected: float = 0.5, *, excluded: bool = False, seeds: int = 2
         ("red", "<b>old"),
         np.zeros(3, np.float32),
         np.zeros(3, np.float32),
-        Sampling("ddim", 2),
+        SamplingConfig("ddim", 2),
         tuple(range(seeds)),
         18,
         0,

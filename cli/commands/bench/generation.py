@@ -58,13 +58,13 @@ def generation(
     from gair_search.benchmarks.harness.judges import PIXELS
     from gair_search.benchmarks.tables.generation import GenerationConfig
     from gair_search.benchmarks.tables.generation import generation as measure
-    from gair_search.generation.generator import Sampling
+    from gair_search.generation.sampling import SamplingConfig
 
     config = GenerationConfig(
         dataset, data, numbers, limit, tuple(options.split_list(methods)), steps, shots,
         bench.parse_attributes(attributes), classes=classes, parents=bench.parse_pairs(parents, "--parents"),
         negatives=negatives, contexts=tuple(options.split_list(contexts)), images=images, judge=judge or "",
-        sampling=Sampling(steps=draw_steps, guidance=guidance),
+        sampling=SamplingConfig(steps=draw_steps, guidance=guidance),
     )  # fmt: skip
     encoder = load_encoder(model, device)
     other = None if config.second_judge in ("", PIXELS) else load_encoder(config.second_judge, device)

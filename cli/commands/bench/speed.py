@@ -67,11 +67,11 @@ def speed(
     numbers = bench.parse_seeds(seeds)
     from gair_search.benchmarks.tables.speed import SpeedConfig
     from gair_search.benchmarks.tables.speed import speed as measure
-    from gair_search.generation.generator import Sampling
+    from gair_search.generation.sampling import SamplingConfig
 
     config = SpeedConfig(
         tuple(options.split_list(parts)), numbers, rounds, images, steps, queries, tuple(photos or ()), parent,
-        tuple(options.split_list(concepts)), generator, Sampling(scheduler, draw_steps, guidance),
+        tuple(options.split_list(concepts)), generator, SamplingConfig(scheduler, draw_steps, guidance),
     )  # fmt: skip
     _ = config.chosen_parts  # an unknown part is said before the model loads
     encoder = load_encoder(model, device)

@@ -15,7 +15,8 @@ from gair_search.benchmarks.costs.gair import (
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError
 from gair_search.gair.algorithm import TENTHS
-from gair_search.generation.generator import Generator, Sampling
+from gair_search.generation.generator import Generator
+from gair_search.generation.sampling import SamplingConfig
 from gair_search.tokens.store import TokenStore
 
 _, UPPER, REFINED, WHOLE = WAYS
@@ -27,7 +28,7 @@ def generator(tiny: Encoder) -> Generator:
 
 
 def test_all_ways_see_the_same_images(tiny: Encoder, generator: Generator, tmp_path: Path) -> None:
-    part = SearchCost(tiny, generator, 2, (), Sampling(steps=1))
+    part = SearchCost(tiny, generator, 2, (), SamplingConfig(steps=1))
     part.run(3, tmp_path, tiny.device)
     for found in part.found.values():
         assert list(found) == [(3, 0), (3, 1)]
@@ -51,7 +52,7 @@ def test_all_ways_see_the_same_images(tiny: Encoder, generator: Generator, tmp_p
 
 
 def test_figures_are_held_against_the_loop_s(tiny: Encoder, generator: Generator) -> None:
-    part = SearchCost(tiny, generator, 2, (), Sampling(steps=1))
+    part = SearchCost(tiny, generator, 2, (), SamplingConfig(steps=1))
     loop = {0.0: 0.1, 0.5: 0.6, 0.6: 0.5, 0.8: 0.3}
     part.found = {
         LOOP: {(0, i): SearchOutcome(loop, 11, 22) for i in range(2)},
@@ -84,9 +85,9 @@ def test_figures_are_held_against_the_loop_s(tiny: Encoder, generator: Generator
 def test_stored_tokens_are_searched_for(tiny: Encoder, generator: Generator, tmp_path: Path) -> None:
     token = stand_in(0, 0, tiny)
     TokenStore().save(token)
-    part = SearchCost(tiny, generator, 1, (token.name,), Sampling(steps=1))
+    part = SearchCost(tiny, generator, 1, (token.name,), SamplingConfig(steps=1))
     part.run(0, tmp_path, tiny.device)
     assert len(part.found[LOOP]) == 1
     TokenStore().save(replace(token, name="bare", facts={}))
     with pytest.raises(ConceptError, match="<bare> holds no features"):
-        SearchCost(tiny, generator, 1, ("bare",), Sampling(steps=1))
+        SearchCost(tiny, generator, 1, ("bare",), SamplingConfig(steps=1))

@@ -15,7 +15,8 @@ from gair_search.benchmarks.harness.sheets import (
 )
 from gair_search.benchmarks.methods.prompts import context_conditioning
 from gair_search.encoder.clip import Encoder
-from gair_search.generation.generator import Generator, Sampling
+from gair_search.generation.generator import Generator
+from gair_search.generation.sampling import SamplingConfig
 
 
 def colors(image: Image.Image) -> dict[tuple[int, ...], int]:
@@ -24,7 +25,7 @@ def colors(image: Image.Image) -> dict[tuple[int, ...], int]:
 
 
 def test_a_sheet_holds_the_images_by_context_and_seed(model: Encoder, tmp_path: Path) -> None:
-    generator, sampling = Generator.load(model), Sampling("ddim", steps=2, guidance=3.0)
+    generator, sampling = Generator.load(model), SamplingConfig("ddim", steps=2, guidance=3.0)
     tower = model.text_tower
     told = context_conditioning(
         tower, "dress", torch.empty(0, tower.width), ("on a beach", "in the snow", "on tiles")

@@ -24,7 +24,8 @@ from gair_search.benchmarks.tables.generation import (
 )
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError
-from gair_search.generation.generator import Generator, Sampling
+from gair_search.generation.generator import Generator
+from gair_search.generation.sampling import SamplingConfig
 
 WORLD = {"concepts": 3, "views": 2, "distractors": 10, "size": 64, "elsewhere": False}
 SMALL = GenerationConfig(
@@ -36,7 +37,7 @@ SMALL = GenerationConfig(
     methods=(TEXT_ONLY, "textual inversion", OURS),
     contexts=("on a beach", "in the snow", "on tiles"),
     images=2,
-    sampling=Sampling("ddim", steps=2),
+    sampling=SamplingConfig("ddim", steps=2),
     world=WORLD,
 )
 
@@ -162,7 +163,7 @@ def test_another_encoder_judges_photos(model: Encoder, tiny: Encoder, tmp_path: 
         contexts=("on a beach", "in the snow"),
         images=1,
         judge=tiny.spec.name,
-        sampling=Sampling("ddim", steps=1),
+        sampling=SamplingConfig("ddim", steps=1),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gair_search.benchmarks.harness.learned_tokens.N_NEGATIVES", 4)

@@ -32,7 +32,8 @@ from gair_search.benchmarks.tables.recognition import (
 from gair_search.benchmarks.tables.retrieval import RetrievalConfig, retrieval
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
-from gair_search.generation.generator import Generator, Sampling
+from gair_search.generation.generator import Generator
+from gair_search.generation.sampling import SamplingConfig
 from gair_search.learning.attributes import average_embeddings
 from gair_search.learning.joint import PAPER
 
@@ -147,8 +148,8 @@ def test_the_tables_in_small_share_tokens(
     assert embeddings[OURS]["cosine"]["n"] == 4 * len(WORDS)
     assert embeddings["(1, 0)"] == embeddings["textual inversion"]
     assert "| loss weights (1, 0.1) |" in fourth
-    quick = Sampling("ddim", steps=2)
-    monkeypatch.setattr(presentation, "Sampling", lambda: quick)
+    quick = SamplingConfig("ddim", steps=2)
+    monkeypatch.setattr(presentation, "SamplingConfig", lambda: quick)
     drawn: list[int] = []
     sample = Generator.sample
 

@@ -41,7 +41,8 @@ from gair_search.benchmarks.tables.retrieval import RetrievalConfig, retrieval
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, DatasetError, GairError
 from gair_search.gair.options import GairConfig
-from gair_search.generation.generator import Generator, Sampling
+from gair_search.generation.generator import Generator
+from gair_search.generation.sampling import SamplingConfig
 from gair_search.learning.joint import PAPER, Objective
 from gair_search.learning.subspace import project
 from gair_search.learning.templates import PARAPHRASES
@@ -188,7 +189,7 @@ def test_captions_reach_the_diffusion_loss_with_their_own_image(study: Study) ->
 def test_the_table_in_small_with_resume_and_runs(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quick = GairConfig(candidates=(0.0, 1.0), sampling=Sampling("ddim", steps=2, guidance=1.0))
+    quick = GairConfig(candidates=(0.0, 1.0), sampling=SamplingConfig("ddim", steps=2, guidance=1.0))
     for module in (token_cells, presentation):
         monkeypatch.setattr(module, "GairConfig", lambda: quick)
     monkeypatch.setattr(polar, "PAPER", polar.PolarConfig(steps=2))
@@ -223,7 +224,7 @@ def test_the_table_in_small_with_resume_and_runs(
     drawn: list[torch.Tensor] = []
     sample = Generator.sample
 
-    def seen(self: Generator, told: torch.Tensor, seeds: list[int], sampling: Sampling) -> torch.Tensor:
+    def seen(self: Generator, told: torch.Tensor, seeds: list[int], sampling: SamplingConfig) -> torch.Tensor:
         assert set(seeds) <= set(quick.seeds)
         assert sampling == quick.sampling
         drawn.append(told)

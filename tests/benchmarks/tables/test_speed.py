@@ -14,9 +14,9 @@ from gair_search.benchmarks.tables.speed import PARTS, SpeedConfig, speed
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from gair_search.errors import ConceptError, GairError, GeneratorError
-from gair_search.generation.generator import Sampling
+from gair_search.generation.sampling import SamplingConfig
 
-QUICK = {"rounds": 3, "images": 32, "steps": 1, "queries": 1, "sampling": Sampling(steps=1)}
+QUICK = {"rounds": 3, "images": 32, "steps": 1, "queries": 1, "sampling": SamplingConfig(steps=1)}
 
 
 @pytest.fixture(scope="module")
@@ -84,4 +84,4 @@ def test_what_can_t_be_timed_is_said_before_anything_is(tiny: Encoder, tmp_path:
         with pytest.raises(ConceptError, match=message):
             speed(tiny, settings)
     with pytest.raises(GeneratorError, match="scheduler magic"):
-        speed(tiny, SpeedConfig(("learning",), sampling=Sampling("magic")))
+        speed(tiny, SpeedConfig(("learning",), sampling=SamplingConfig("magic")))

@@ -24,7 +24,8 @@ from gair_search.benchmarks.fashion_world import (
 from gair_search.encoder import checksums, models
 from gair_search.encoder.clip import Encoder
 from gair_search.generation.export import pipeline_folder
-from gair_search.generation.generator import Generator, Sampling
+from gair_search.generation.generator import Generator
+from gair_search.generation.sampling import SamplingConfig
 
 N = 120
 
@@ -137,7 +138,7 @@ def test_diffusers_loads_the_generator_and_draws_the_same(encoder: Encoder, gene
     folder = pipeline_folder(encoder.spec)
     pipe = StableDiffusionPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
-    sampling = Sampling("dpm++", 6, 4.0)
+    sampling = SamplingConfig("dpm++", 6, 4.0)
     noise = generator.noise([3], sampling)
     theirs = pipe(
         "a red dress on a beach", num_inference_steps=6, guidance_scale=4.0, latents=noise, output_type="np"

@@ -20,7 +20,7 @@ from gair_search import Engine
 from gair_search.encoder import download, models, trust, untrusted
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ModelError
-from gair_search.generation import export as pipeline
+from gair_search.generation import export
 from gair_search.generation.generator import Generator
 
 CASES = Path("/work/shared/data/cases/model-configs")
@@ -95,7 +95,7 @@ def use(folder: Path) -> None:
     clip.encode_pixels(np.zeros((1, height, width, 3), np.uint8))
     clip.encode_texts(["a dog"])
     Generator.load(clip)
-    pipeline.pipeline_folder(spec)
+    export.pipeline_folder(spec)
 
 
 def bert(folder: Path, marker: Path, code: bool) -> Path:
@@ -288,7 +288,7 @@ def test_generators_of_others_are_read_from_safetensors_alone(
     tiny_folder: Path, tmp_path: Path, marker: Path, part: str
 ) -> None:
     clip = Encoder(models.resolve(f"local-dir:{tiny_folder}"), "cpu")
-    full = pipeline.export(clip.spec, tmp_path / "full")
+    full = export.export(clip.spec, tmp_path / "full")
     (file,) = (full / part).glob("*.safetensors")
     name = "diffusion_pytorch_model.bin" if part != "text_encoder" else "pytorch_model.bin"
     torch.save({"x": Evil(marker)}, full / part / name)
@@ -304,7 +304,7 @@ def test_generators_of_others_are_read_from_safetensors_alone(
 
 def test_an_ordinary_stable_diffusion_index_is_taken(tiny_folder: Path, tmp_path: Path) -> None:
     clip = Encoder(models.resolve(f"local-dir:{tiny_folder}"), "cpu")
-    full = pipeline.export(clip.spec, tmp_path / "full")
+    full = export.export(clip.spec, tmp_path / "full")
     change(
         full / "model_index.json",
         _class_name="LatentConsistencyModelPipeline",

@@ -50,14 +50,15 @@ from gair_search.gair.drawing import (
 )
 from gair_search.gair.options import GairConfig
 from gair_search.gallery import GalleryConfig
-from gair_search.generation.generator import Generator, Sampling
+from gair_search.generation.generator import Generator
+from gair_search.generation.sampling import SamplingConfig
 from gair_search.images.reading import load_pixels
 from gair_search.query.compiler import compile_prompt, query_vector
 from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.facts import METHOD, PROMPT_TUNING
 
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
-QUICK = GairConfig(seeds=(0,), sampling=Sampling("ddim", 2))
+QUICK = GairConfig(seeds=(0,), sampling=SamplingConfig("ddim", 2))
 PROMPT = "a * dress on (grass:1.5)"
 
 
@@ -297,7 +298,7 @@ def test_denoiser_rows_of_a_search(tiny: Encoder, generator: Generator, token: C
     told = mixture(PROMPT, tiny, lambda _: token, ["blue"])
     steps: list[tuple[int, int]] = []
     visualizer = Visualizer(tiny, generator, on_progress=lambda *both: steps.append(both))
-    options = replace(QUICK, candidates=QUARTERS, seeds=(0, 1), sampling=Sampling("ddim", 3))
+    options = replace(QUICK, candidates=QUARTERS, seeds=(0, 1), sampling=SamplingConfig("ddim", 3))
     visualizer.explore(told, tiny_features(token), options)
     # ten images; at the first step one unconditional row a seed, at the two others one an image
     assert visualizer.denoiser_rows == (10 + 2) + 2 * 20
@@ -371,10 +372,10 @@ def test_what_is_on_disk_is_not_drawn_again(engine: Engine) -> None:
         assert np.array_equal(one.images, other.images)
     changes = [
         replace(QUICK, seeds=(1,)),
-        replace(QUICK, sampling=Sampling("ddim", 3)),
-        replace(QUICK, sampling=Sampling("dpm++", 2)),
-        replace(QUICK, sampling=Sampling("ddim", 2, guidance=3.0)),
-        replace(QUICK, sampling=Sampling("ddim", 2, height=24)),
+        replace(QUICK, sampling=SamplingConfig("ddim", 3)),
+        replace(QUICK, sampling=SamplingConfig("dpm++", 2)),
+        replace(QUICK, sampling=SamplingConfig("ddim", 2, guidance=3.0)),
+        replace(QUICK, sampling=SamplingConfig("ddim", 2, height=24)),
         replace(QUICK, attributes=("green",)),
     ]
     for options in changes:

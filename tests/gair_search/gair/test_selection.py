@@ -24,7 +24,7 @@ from gair_search.gair.selection import (
     reranked,
 )
 from gair_search.gallery import Hit
-from gair_search.generation.generator import Sampling
+from gair_search.generation.sampling import SamplingConfig
 from gair_search.query.compiler import Query, plain_query
 from gair_search.tokens import facts
 from gair_search.tokens.custom_token import CustomToken
@@ -46,7 +46,7 @@ def token(tiny: Encoder) -> CustomToken:
 def result(query: Query, *said: str, features: np.ndarray | None = None) -> GairResult:
     """Of nothing drawn."""
     return GairResult(
-        0.5, False, (), query, None, (), features, features, Sampling(), (0,), 0, 0, warnings=said
+        0.5, False, (), query, None, (), features, features, SamplingConfig(), (0,), 0, 0, warnings=said
     )
 
 

@@ -17,7 +17,8 @@ from gair_search.encoder import checksums, models
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import ModelError
-from gair_search.generation import export as pipeline
+from gair_search.generation import export
+from gair_search.generation.text_encoder import make_text_encoder, write_text_encoder, write_tokenizer
 
 TEXTS = [
     "",
@@ -44,7 +45,7 @@ def mini(encoder: Encoder) -> TextTower:
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> CLIPTokenizer:
     folder = tmp_path_factory.mktemp("tokenizer")
-    pipeline.write_tokenizer(folder)
+    write_tokenizer(folder)
     return CLIPTokenizer.from_pretrained(folder)
 
 
@@ -91,7 +92,7 @@ def conditioning(tower: TextTower, texts: list[str]) -> torch.Tensor:
 def test_the_text_encoder_equals_the_text_tower_at_every_place(mini: TextTower, make: object) -> None:
     tower = make() if callable(make) else mini
     texts = [*TEXTS, LONG]
-    converted = pipeline.text_encoder(tower)
+    converted = make_text_encoder(tower)
     with torch.inference_mode():
         theirs = converted(padded_ids(tower, texts)).last_hidden_state
     assert theirs.shape == (len(texts), tower.n_ctx, tower.width)
@@ -119,14 +120,14 @@ def test_padding_leaves_the_features_alone(mini: TextTower) -> None:
 )
 def test_towers_that_transformers_has_no_place_for(changes: dict, said: str) -> None:
     with pytest.raises(ModelError, match=said):
-        pipeline.text_encoder(random_tower(width=64, heads=2, **changes))
+        make_text_encoder(random_tower(width=64, heads=2, **changes))
 
 
 def test_converting_leaves_the_users_seed_alone(mini: TextTower) -> None:
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)
-    pipeline.text_encoder(mini)
+    make_text_encoder(mini)
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -156,7 +157,7 @@ def test_diffusers_loads_and_runs_the_assembled_folder(
     tiny_folder: Path, tower: TextTower, home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     spec = models.resolve(f"local-dir:{tiny_folder}")
-    folder = pipeline.pipeline_folder(spec)
+    folder = export.pipeline_folder(spec)
     assert folder.parent == home / "pipelines"
     assert sorted(path.name for path in folder.iterdir()) == [
         "SHA256SUMS", "model_index.json", "scheduler", "text_encoder", "tokenizer", "unet", "vae",
@@ -177,33 +178,33 @@ def test_diffusers_loads_and_runs_the_assembled_folder(
 def test_the_folder_is_made_once_and_for_each_version_anew(tiny_folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(tiny_folder, tmp_path / "copy")
     spec = models.resolve(f"local-dir:{copy}")
-    first = pipeline.pipeline_folder(spec)
+    first = export.pipeline_folder(spec)
     made = (first / "text_encoder" / "model.safetensors").stat().st_ino
-    assert pipeline.pipeline_folder(spec) == first
+    assert export.pipeline_folder(spec) == first
     assert (first / "text_encoder" / "model.safetensors").stat().st_ino == made
     assert (first / "unet" / "diffusion_pytorch_model.safetensors").stat().st_nlink == 2  # no space taken
     scheduler = copy / "generator" / "scheduler" / "scheduler_config.json"
     scheduler.write_text(json.dumps(json.loads(scheduler.read_text()) | {"clip_sample": True}))
-    second = pipeline.pipeline_folder(spec)
+    second = export.pipeline_folder(spec)
     assert second != first
     assert first.is_dir()
 
 
 def test_a_damaged_assembled_folder_is_made_anew(tiny_folder: Path) -> None:
     spec = models.resolve(f"local-dir:{tiny_folder}")
-    weights = pipeline.pipeline_folder(spec) / "text_encoder" / "model.safetensors"
+    weights = export.pipeline_folder(spec) / "text_encoder" / "model.safetensors"
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    pipeline.pipeline_folder(spec)
+    export.pipeline_folder(spec)
     assert weights.read_bytes() == content
 
 
 def test_two_at_once_share_one_folder(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = models.resolve(f"local-dir:{tiny_folder}")
     made, found = [], []
-    assemble = pipeline.assemble
-    monkeypatch.setattr(pipeline, "assemble", lambda *a, **k: made.append(1) or assemble(*a, **k))
-    threads = [threading.Thread(target=lambda: found.append(pipeline.pipeline_folder(spec))) for _ in "ab"]
+    assemble = export.assemble
+    monkeypatch.setattr(export, "assemble", lambda *a, **k: made.append(1) or assemble(*a, **k))
+    threads = [threading.Thread(target=lambda: found.append(export.pipeline_folder(spec))) for _ in "ab"]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -223,19 +224,19 @@ def test_an_interruption_leaves_nothing_half_made(
         raise failure  # type: ignore[misc]
 
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline, "write_tokenizer", fail)
+        patched.setattr(export, "write_tokenizer", fail)
         with pytest.raises((KeyboardInterrupt, ModelError)):
-            pipeline.assemble(tiny_folder / "generator", tower, target)
+            export.assemble(tiny_folder / "generator", tower, target)
     assert list(target.parent.iterdir()) == []
-    assert pipeline.assemble(tiny_folder / "generator", tower, target) == target
+    assert export.assemble(tiny_folder / "generator", tower, target) == target
 
 
 def test_what_a_killed_process_left_is_cleared_away(tiny_folder: Path, home: Path) -> None:
     spec = models.resolve(f"local-dir:{tiny_folder}")
-    folder = pipeline.pipeline_folder(spec)
+    folder = export.pipeline_folder(spec)
     left = folder.with_name(f".{folder.name}.99999.1")
     folder.rename(left)
-    assert pipeline.pipeline_folder(spec) == folder
+    assert export.pipeline_folder(spec) == folder
     assert not left.exists()
 
 
@@ -246,12 +247,12 @@ def test_half_precision_is_kept_where_it_loses_nothing(tmp_path: Path) -> None:
     for dtype in (torch.float32, torch.float16):
         tower = tower.to(dtype).float()
         folder = tmp_path / str(dtype)
-        pipeline.write_text_encoder(folder, tower)
+        write_text_encoder(folder, tower)
         assert {value.dtype for value in load_file(folder / "model.safetensors").values()} == {dtype}
         loaded = CLIPTextModel.from_pretrained(folder)
         assert loaded.dtype == torch.float32
         assert loaded.config.hidden_act == "gelu"
-        for name, value in pipeline.text_encoder(tower).state_dict().items():
+        for name, value in make_text_encoder(tower).state_dict().items():
             assert torch.equal(loaded.state_dict()[name], value), name
 
 
@@ -259,21 +260,21 @@ def test_export_copies_and_never_overwrites(tiny_folder: Path, tmp_path: Path) -
     spec = models.resolve(f"local-dir:{tiny_folder}")
     target = tmp_path / "new" / "pipe"
     (tmp_path / "empty").mkdir()
-    assert pipeline.export(spec, target) == target
-    assert pipeline.export(spec, tmp_path / "empty") == tmp_path / "empty"
+    assert export.export(spec, target) == target
+    assert export.export(spec, tmp_path / "empty") == tmp_path / "empty"
     weights = target / "unet" / "diffusion_pytorch_model.safetensors"
     assert weights.stat().st_nlink == 1
     made = weights.stat().st_mtime_ns
-    pipeline.export(spec, target)
+    export.export(spec, target)
     assert weights.stat().st_mtime_ns == made
     weights.write_bytes(b"of my own")
     with pytest.raises(ModelError, match="not this pipeline's folder"):
-        pipeline.export(spec, target)
+        export.export(spec, target)
     assert weights.read_bytes() == b"of my own"
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ModelError):
-            pipeline.export(spec, place)
+            export.export(spec, place)
 
 
 def edit(path: Path, **changes: object) -> None:
@@ -301,7 +302,7 @@ def test_parts_that_are_missing_or_do_not_fit(
     assert callable(spoil)
     spoil(copy / "generator")
     with pytest.raises(ModelError, match=said):
-        pipeline.pipeline_folder(models.resolve(f"local-dir:{copy}"))
+        export.pipeline_folder(models.resolve(f"local-dir:{copy}"))
     assert not list((home / "pipelines").glob("*/"))
 
 
@@ -310,14 +311,14 @@ def test_a_tower_with_another_tokenizer_is_refused(
 ) -> None:
     other = TextTower(tower.transformer, open_clip.SimpleTokenizer(clean="canonicalize"))
     with pytest.raises(ModelError, match="tokenizer is not CLIP's plain one"):
-        pipeline.assemble(tiny_folder / "generator", other, tmp_path / "pipe")
+        export.assemble(tiny_folder / "generator", other, tmp_path / "pipe")
 
 
 def test_a_single_checkpoint_has_no_generator(tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
     weights.write_bytes(b"x")
     with pytest.raises(ModelError, match=r"single file.*gair-mini"):
-        pipeline.pipeline_folder(models.resolve(f"ViT-B-32:{weights}"))
+        export.pipeline_folder(models.resolve(f"ViT-B-32:{weights}"))
 
 
 @pytest.mark.parametrize(
@@ -327,8 +328,8 @@ def test_damaged_weights_are_refused_by_their_checksum(tiny_folder: Path, tmp_pa
     copy = shutil.copytree(tiny_folder, tmp_path / "copy")
     checksums.write_checksums(copy)
     spec = models.resolve(f"local-dir:{copy}")
-    pipeline.pipeline_folder(spec)
+    export.pipeline_folder(spec)
     content = (copy / file).read_bytes()
     (copy / file).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(ModelError, match=f"{file} is damaged: its SHA-256 is"):
-        pipeline.pipeline_folder(spec)
+        export.pipeline_folder(spec)

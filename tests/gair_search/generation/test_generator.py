@@ -13,15 +13,11 @@ from support.generator import TINY_WIDTH
 from gair_search.encoder import models
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import GeneratorError, ModelError
-from gair_search.generation import export as pipeline
-from gair_search.generation.generator import (
-    SCHEDULERS,
-    Generator,
-    Sampling,
-    as_pixels,
-)
+from gair_search.generation import export
+from gair_search.generation.generator import Generator, to_pixels
+from gair_search.generation.sampling import SCHEDULERS, SamplingConfig
 
-QUICK = Sampling("ddim", steps=3, guidance=4.0)
+QUICK = SamplingConfig("ddim", steps=3, guidance=4.0)
 
 
 @pytest.fixture
@@ -32,7 +28,7 @@ def generator(tiny: Encoder) -> Generator:
 @pytest.fixture(scope="module")
 def full(tiny_folder: Path, tiny: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same generator as a whole Stable Diffusion folder; don't change it."""
-    return pipeline.export(tiny.spec, tmp_path_factory.mktemp("full") / "sd")
+    return export.export(tiny.spec, tmp_path_factory.mktemp("full") / "sd")
 
 
 def conditioning(encoder: Encoder, *texts: str) -> torch.Tensor:
@@ -61,14 +57,14 @@ def test_images_equal_those_of_diffusers_own_pipeline(
         generator=[torch.Generator().manual_seed(seed) for seed in seeds],
         output_type="pt",
     ).images
-    sampling = Sampling(scheduler, 5, guidance)
+    sampling = SamplingConfig(scheduler, 5, guidance)
     ours = generator.decode(generator.denoise(told, seeds, sampling))
     assert ours.shape == theirs.shape == (3, 3, 16, 16)
     assert torch.allclose(ours, theirs, atol=1e-4)
     assert theirs.std() > 0.01
     pixels = generator.sample(told, seeds, sampling)
     assert (pixels.dtype, pixels.shape) == (torch.uint8, (3, 16, 16, 3))
-    assert (pixels.int() - as_pixels(theirs).int()).abs().max() <= 1
+    assert (pixels.int() - to_pixels(theirs).int()).abs().max() <= 1
 
 
 def test_a_unet_that_was_distilled_takes_the_guidance_as_an_input(
@@ -90,9 +86,9 @@ def test_a_unet_that_was_distilled_takes_the_guidance_as_an_input(
         generator=[torch.Generator().manual_seed(1) for _ in told],
         output_type="pt",
     ).images
-    assert generator.settled(Sampling()).scheduler == "lcm"
+    assert generator.complete_sampling(SamplingConfig()).scheduler == "lcm"
     assert torch.allclose(
-        generator.decode(generator.denoise(told, [1, 1], Sampling(guidance=6.0))), theirs, atol=1e-4
+        generator.decode(generator.denoise(told, [1, 1], SamplingConfig(guidance=6.0))), theirs, atol=1e-4
     )
     assert generator.denoiser_rows == 8
 
@@ -101,7 +97,7 @@ def test_a_unet_that_was_distilled_takes_the_guidance_as_an_input(
 def test_a_seed_gives_the_same_image_in_a_batch_as_alone(
     generator: Generator, tiny: Encoder, scheduler: str
 ) -> None:
-    sampling, seeds = Sampling(scheduler, 4), [5, 6, 5, 6]
+    sampling, seeds = SamplingConfig(scheduler, 4), [5, 6, 5, 6]
     told = conditioning(tiny, "a red dress", "a red dress", "grass", "grass")
     together = generator.decode(generator.denoise(told, seeds, sampling))
     for row, seed, image in zip(told, seeds, together, strict=True):
@@ -129,7 +125,7 @@ def test_rows_are_counted_and_the_unconditional_first_step_is_shared(
     # step 1: 4 rows and one unconditional a seed; steps 2 and 3: 4 and 4
     assert generator.denoiser_rows == (4 + 2) + 2 * (4 + 4)
     assert told_steps == [4, 4, 4]
-    generator.sample(told, [7], Sampling("ddim", 3, guidance=1.0))
+    generator.sample(told, [7], SamplingConfig("ddim", 3, guidance=1.0))
     assert generator.denoiser_rows == 22 + 3 * 4
 
 
@@ -166,7 +162,7 @@ def test_out_of_memory_halves_the_batch_and_says_so(
 def test_nan_becomes_black() -> None:
     images = torch.full((2, 3, 4, 4), 0.5)
     images[1, 2, 3, 3] = float("nan")
-    pixels = as_pixels(images)
+    pixels = to_pixels(images)
     assert pixels[0].unique().tolist() == [128]
     assert pixels[1].unique().tolist() == [0]
 
@@ -174,23 +170,23 @@ def test_nan_becomes_black() -> None:
 def test_sizes_of_ones_own(generator: Generator, tiny: Encoder) -> None:
     told = conditioning(tiny, "a dog")
     assert generator.size == (16, 16)
-    sampling = Sampling("ddim", 2, height=24, width=32)
+    sampling = SamplingConfig("ddim", 2, height=24, width=32)
     assert generator.sample(told, [0], sampling).shape == (1, 24, 32, 3)
 
 
 @pytest.mark.parametrize(
     ("sampling", "said"),
     [
-        (Sampling("euler"), "expected one of ddim, dpm\\+\\+, lcm"),
-        (Sampling(steps=0), r"0 steps: expected 1 to 1000 with dpm\+\+"),
-        (Sampling("lcm", steps=51), "51 steps: expected 1 to 50 with lcm"),
-        (Sampling(guidance=float("nan")), "guidance nan"),
-        (Sampling(guidance=-1), "guidance -1"),
-        (Sampling(height=17), "expected multiples of 4 for this generator, best 16 x 16"),
+        (SamplingConfig("euler"), "expected one of ddim, dpm\\+\\+, lcm"),
+        (SamplingConfig(steps=0), r"0 steps: expected 1 to 1000 with dpm\+\+"),
+        (SamplingConfig("lcm", steps=51), "51 steps: expected 1 to 50 with lcm"),
+        (SamplingConfig(guidance=float("nan")), "guidance nan"),
+        (SamplingConfig(guidance=-1), "guidance -1"),
+        (SamplingConfig(height=17), "expected multiples of 4 for this generator, best 16 x 16"),
     ],
 )
 def test_values_out_of_range_are_told(
-    generator: Generator, tiny: Encoder, sampling: Sampling, said: str
+    generator: Generator, tiny: Encoder, sampling: SamplingConfig, said: str
 ) -> None:
     with pytest.raises(GeneratorError, match=said):
         generator.sample(conditioning(tiny, "a"), [0], sampling)
@@ -286,6 +282,6 @@ def test_drawing_leaves_the_users_seed_alone(generator: Generator, tiny: Encoder
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)
-    generator.sample(conditioning(tiny, "a dog"), [0], Sampling("lcm", 2))
+    generator.sample(conditioning(tiny, "a dog"), [0], SamplingConfig("lcm", 2))
     assert torch.equal(torch.rand(1), expected)
     assert np.isfinite(generator.noise([0]).numpy()).all()
