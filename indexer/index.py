@@ -66,7 +66,7 @@ class IndexReport:
 
 
 Encode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Pixels `[B, height, width, 3]` -> L2-normalised image features `[B, embed_dim]`: `Encoder.encode_images`."""
+"""Pixels `[B, height, width, 3]` -> L2-normalised image features `[B, embed_dim]`: `Encoder.encode_pixels`."""
 
 
 def index_folders(
