@@ -32,6 +32,9 @@ NAMING_COMMANDS = [REPOSITORY / name for name in ("CHANGELOG.md", "CONTRIBUTING.
 FOREIGN_OPTIONS = {"--no-deps"}
 """What the docs write alone and is no option of ours."""
 
+FOLDERS = ("gair_search", "indexer", "benchmarks", "cli", "tests", "training", "docs", "examples")
+"""Whatever the docs name below these is a file or folder of the repository."""
+
 MOST_NOT_RUN = 0
 """How many Python blocks may be left out. Raise it only with a reason in the block's comment."""
 
@@ -254,7 +257,7 @@ def test_python_names_in_the_text_are_there(page: Path) -> None:
 
 
 def test_the_architecture_names_every_module() -> None:
-    """A table stands below a room's heading: its modules, or its folders; whatever has a path elsewhere exists."""
+    """The table below a room's heading has its modules and folders."""
     text = (REPOSITORY / "docs/architecture.md").read_text("utf-8")
     sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", text, re.M | re.S))
     for room, section in sections.items():
@@ -264,8 +267,13 @@ def test_the_architecture_names_every_module() -> None:
         assert set(re.findall(r"^\| `([\w./]+)` \|", section, re.M)) == here, room
     rooms = {path.parent.name for path in (REPOSITORY / "gair_search").glob("*/__init__.py")}
     assert rooms == set(sections)
-    for path in re.findall(r"`((?:gair_search|indexer|benchmarks|cli|training)/[\w./]*)`", text):
-        assert (REPOSITORY / path).exists(), path
+
+
+@pytest.mark.parametrize("page", [*PAGES, *NAMING_COMMANDS[:2]], ids=lambda page: page.name)
+def test_files_in_the_text_are_there(page: Path) -> None:
+    for code in inline_code(page.read_text("utf-8")):
+        for path in re.findall(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./-]*", code):
+            assert "NAME" in path or (REPOSITORY / path).exists(), code
 
 
 def test_project_urls_are_urls() -> None:
