@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -64,6 +64,18 @@ class ExplainReport:
             "skipped": [skipped._asdict() for skipped in self.skipped],
             "seconds": round(self.seconds, 3),
         }
+
+
+class ExplainOptions(TypedDict, total=False):
+    """The options of `explain_folder`."""
+
+    templates: Sequence[str]
+    preset: Preset
+    seed: int
+    batch_size: int
+    workers: int | None
+    on_progress: Progress | None
+    on_epoch: Progress | None
 
 
 def explain_folder(

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,16 @@ class IndexReport:
 
 Encode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Pixels `[B, height, width, 3]` -> L2-normalised image features `[B, embed_dim]`: `Encoder.encode_pixels`."""
+
+
+class IndexOptions(TypedDict, total=False):
+    """The options of `index_folders`."""
+
+    prune: bool
+    config: GalleryConfig | None
+    batch_size: int
+    workers: int | None
+    on_progress: Progress | None
 
 
 def index_folders(

@@ -17,6 +17,7 @@ ORDER = (
     ("gallery", "tokens"),
     ("query",),
     ("generation",),
+    ("parts",),
     ("gair", "learning"),
     ("engine",),
     ("indexer",),

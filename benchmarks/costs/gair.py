@@ -11,7 +11,6 @@ stand-in tokens are the embeddings of the words that describe them, with noise. 
 agreement, and for nothing else.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,23 +31,14 @@ from gair_search.benchmarks.harness.report import Table
 from gair_search.benchmarks.harness.timing import Task, TimedPart, format_over_seeds
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError
-from gair_search.gair.algorithm import (
-    COARSE,
-    STEP,
-    TENTHS,
-    Mixture,
-    aligned,
-    context_score,
-    mixture,
-    object_score,
-    plain_loop,
-    select,
-)
-from gair_search.gair.cache import Drawn
-from gair_search.gair.drawing import Visualizer, blank
+from gair_search.gair.algorithm import COARSE, STEP, TENTHS, plain_loop, select
+from gair_search.gair.drawing import Visualizer
+from gair_search.gair.mixing import Mixture, mix_prompt, spread
 from gair_search.gair.options import GairConfig
+from gair_search.gair.selection import functions_for, select_weight
 from gair_search.generation.generator import Generator
 from gair_search.generation.sampling import SamplingConfig
+from gair_search.query.compiler import compile_query
 from gair_search.tokens import facts
 from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.store import TokenStore
@@ -95,7 +85,7 @@ def stand_in(number: int, seed: int, encoder: Encoder) -> CustomToken:
     pixels = np.stack([encoder.preprocessing.pixels(render(view, SIDE)) for view in views])
     tower = encoder.text_tower
     words = torch.tensor(tower.token_ids(f"{item.color} {item.pattern}"))
-    rows = aligned(tower.token_embeddings(words.to(encoder.device)), N_VECTORS).cpu().numpy()
+    rows = spread(tower.token_embeddings(words.to(encoder.device)), N_VECTORS).cpu().numpy()
     noise = np.random.default_rng((seed, number)).normal(size=rows.shape) * 0.3 * rows.std()
     features = encoder.encode_pixels(pixels).mean(axis=0)
     stored = {facts.ATTRIBUTES: ATTRIBUTES, facts.CONCEPT_FEATURES: facts.pack(features)}
@@ -115,33 +105,22 @@ def concept_prompts(tokens: Sequence[CustomToken], n: int) -> list[tuple[str, Cu
 
 
 def run_plain_loop(
-    query: Mixture, features: NDArray[np.float32], visualizer: Visualizer, options: GairConfig
+    query: Mixture, features: NDArray[np.float32], visualizer: Visualizer, config: GairConfig
 ) -> tuple[dict[float, float], int]:
-    """The plain loop over `options.coarse`; a blank image can't be the best."""
-
-    def draw_at(w: float) -> Drawn:
-        (drawn,) = visualizer.draw(query.conditioning([w]), options.seeds, options.sampling)
-        return drawn
-
-    context = draw_at(0.0)
-
-    def evaluate(weights: Sequence[float]) -> dict[float, float]:
-        (w,) = weights
-        drawn = context if w == 0 else draw_at(w)
-        if blank(drawn.image):
-            return {w: -math.inf}
-        image = drawn.features[None]
-        return {w: min(object_score(image, features), context_score(image, context.features[None]))}
-
-    return plain_loop(evaluate, options.coarse), len({0.0, *options.coarse})
+    """The plain loop over `config.coarse`; a blank image can't be the best."""
+    functions = functions_for(query, features, visualizer, config)
+    _, scores = plain_loop(*functions, W=config.coarse)
+    return scores, len({0.0, *config.coarse})
 
 
 def run_coarse_to_fine(
-    query: Mixture, features: NDArray[np.float32], visualizer: Visualizer, options: GairConfig
+    query: Mixture, features: NDArray[np.float32], visualizer: Visualizer, config: GairConfig
 ) -> tuple[dict[float, float], int]:
     """Coarse to fine, each round in one batch: what `Engine.gair` does."""
-    candidates, _ = visualizer.explore(query, features, options)
-    scores = {w: one.score for w, one in candidates.items() if one.score is not None and not one.context_only}
+    candidates = select_weight(query, features, visualizer, config).candidates
+    scores = {
+        one.mixing_weight: one.score for one in candidates if one.score is not None and not one.context_only
+    }
     return scores, len(candidates)
 
 
@@ -253,7 +232,8 @@ class SearchCost(TimedPart):
         features = facts.concept_features(token)
         if features is None:
             raise ConceptError(f"the file of <{token.name}> holds no features of its concept images")
-        return mixture(prompt, self.encoder, partial(_only_token, token), facts.attributes(token)), features
+        query = compile_query(prompt, self.encoder, lambda _: token)
+        return mix_prompt(query, self.encoder, facts.attributes(token)), features
 
     def _way(self, name: str) -> dict[str, float]:
         """Means over the searches, beside the loop on the same ones."""
@@ -271,8 +251,3 @@ class SearchCost(TimedPart):
             "within 0.1": float(np.mean(apart < STEP + 1e-6)),
             "short": float(np.mean([loop.best - one.best for one, loop in pairs])),
         }
-
-
-def _only_token(token: CustomToken, _: str) -> CustomToken:
-    """A lookup that knows one concept."""
-    return token

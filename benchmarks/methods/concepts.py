@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from gair_search.benchmarks.datasets.base import SUBJECT, Concept, RetrievalQuery
 from gair_search.benchmarks.methods import polar
 from gair_search.encoder.clip import Encoder
-from gair_search.gair.algorithm import Mixture, mixture
-from gair_search.gair.drawing import Visualizer, best
+from gair_search.gair.drawing import Visualizer
+from gair_search.gair.mixing import Mixture, mix_prompt
 from gair_search.gair.options import GairConfig
+from gair_search.gair.selection import select_weight
 from gair_search.learning import attributes, negatives
 from gair_search.learning.joint import (
     Learned,
@@ -27,7 +28,7 @@ from gair_search.learning.joint import (
 )
 from gair_search.learning.lessons import prepare
 from gair_search.learning.templates import PARAPHRASES, Slot
-from gair_search.query.compiler import query_vector
+from gair_search.query.compiler import compile_query, query_vector
 from gair_search.query.language import escape
 from gair_search.tokens.custom_token import CustomToken
 
@@ -306,7 +307,7 @@ def gair_queries(study: Study, vectors: Features, options: GairConfig) -> list[t
     found = []
     for query in study.queries:
         mixed_query = query_mixture(study, query, vectors)
-        w = best(visualizer.explore(mixed_query, mean, options)[0])
+        w = select_weight(mixed_query, mean, visualizer, options).mixing_weight
         found.append((w, mixed_query.query_vector(w)))
     return found
 
@@ -314,7 +315,7 @@ def gair_queries(study: Study, vectors: Features, options: GairConfig) -> list[t
 def query_mixture(study: Study, query: RetrievalQuery, vectors: Features) -> Mixture:
     """A query with a token `[n_vectors, text_width]`, and with the attributes in its place."""
     token, prompt = _custom_token(study.encoder, vectors), prompt_of(query, study.concept.parent)
-    return mixture(prompt, study.encoder, lambda _: token, study.attributes)
+    return mix_prompt(compile_query(prompt, study.encoder, lambda _: token), study.encoder, study.attributes)
 
 
 def _custom_token(encoder: Encoder, vectors: Features) -> CustomToken:

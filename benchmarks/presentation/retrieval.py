@@ -161,7 +161,7 @@ def _query_images(
         vectors = token_vectors(study, cells.token(study, GAIR.get(name, name)))
         mixtures = [query_mixture(study, query, vectors) for query in queries]
         selected = weights or [1.0] * len(queries)
-        rows = [mixture.conditioning([w])[0] for mixture, w in zip(mixtures, selected, strict=False)]
+        rows = [mixture.conditioning(w) for mixture, w in zip(mixtures, selected, strict=False)]
         return sheet(generator, torch.stack(rows), 1, GairConfig().sampling)
 
     key = digest([[query.text("") for query in queries], list(weights or ())])

@@ -40,7 +40,7 @@ from gair_search.benchmarks.presentation.generation import (
 )
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError
-from gair_search.gair.drawing import blank
+from gair_search.gair.drawing import is_blank
 from gair_search.generation.sampling import SamplingConfig
 from gair_search.progress import Progress
 
@@ -174,7 +174,7 @@ def generation(
                     sheets[name] = pictures = _renderings(config, seed, number, trial)
                 else:
                     sheets[name] = pictures = _token_images(lessons, study, name, config, kept)
-                dark = np.array([blank(np.asarray(picture.image())) for picture in pictures])
+                dark = np.array([is_blank(np.asarray(picture.image())) for picture in pictures])
                 blanks[name] += int(dark.sum())
                 for judge in judges:
                     found = judge_accuracies(*judge.scores(pictures), number, of_run, dark)

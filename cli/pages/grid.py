@@ -10,7 +10,8 @@ from gair_search.errors import GairError
 from gair_search.paths import write_atomically
 
 if TYPE_CHECKING:
-    from gair_search.gair.result import Candidate, GairResult
+    from gair_search.gair.result import GairResult
+from gair_search.gair.scores import Candidate
 
 SIDE = 192
 """Pixels to the shorter side of an image; smaller ones are enlarged."""

@@ -9,10 +9,34 @@ from filelock import FileLock, Timeout
 
 from gair_search import paths
 from gair_search.encoder import checksums, models
-from gair_search.encoder.identity import ModelSpec
+from gair_search.encoder.identity import EmbedderId, ModelSpec
 from gair_search.errors import ModelError
 
 _LOCK_SECONDS = 10.0
+
+
+def choose_model(name: str | None, stored: EmbedderId | None, namer: str) -> ModelSpec:
+    """The model to work with.
+
+    Args:
+        name: as the user gives it; by default `GAIR_MODEL`, else the model that the gallery was made with, where
+            it is on this machine, else the best one on this machine.
+        stored: the gallery's; it may name any model, and is followed as `require_chosen` says.
+        namer: the gallery, for the message.
+
+    Raises:
+        ModelError: the model is missing, and how to get it; it would have its own code run; the gallery names one
+            that was never chosen.
+    """
+    if chosen := name or os.environ.get("GAIR_MODEL"):
+        spec = models.resolve(chosen)
+        remember(spec)
+        return spec
+    if stored is not None:
+        require_chosen(stored.name, namer)
+        with suppress(ModelError):
+            return models.resolve(stored.name)
+    return models.resolve(models.default_model())
 
 
 def remember(spec: ModelSpec) -> None:

@@ -1,1 +1,1 @@
-"""GAIR, generation-aided image retrieval (Perera et al., section 4.4): Algorithm 1 in one place."""
+"""GAIR, generation aided image retrieval (Perera et al., section 4.4). Read `algorithm` first."""

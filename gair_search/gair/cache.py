@@ -19,7 +19,7 @@ _FEATURES = "features"
 
 
 @dataclass(frozen=True)
-class Drawn:
+class GeneratedImage:
     """A generated image, uint8 `[height, width, 3]`, and its image features, float32 `[embed_dim]`."""
 
     image: NDArray[np.uint8]
@@ -34,29 +34,29 @@ class ImageCache:
         self.folder = folder or paths.home() / "cache" / "generated"
         self.limit = limit
 
-    def get(self, key: str) -> Drawn | None:
+    def get(self, key: str) -> GeneratedImage | None:
         """What was put under a key; None where there is nothing, or it is damaged."""
         path = self._path(key)
         try:
             with Image.open(path, formats=["PNG"]) as opened:
                 image = np.asarray(opened.convert("RGB"), dtype=np.uint8)
-                drawn = Drawn(image, unpack(opened.info[_FEATURES]))
+                generated = GeneratedImage(image, unpack(opened.info[_FEATURES]))
         except Exception:  # Pillow raises almost anything on damaged files
             return None
         with contextlib.suppress(OSError):
             path.touch()
-        return drawn
+        return generated
 
-    def put(self, key: str, drawn: Drawn) -> None:
+    def put(self, key: str, generated: GeneratedImage) -> None:
         """Keep an image. Atomic.
 
         Raises:
             OSError: it can't be written.
         """
         facts = PngImagePlugin.PngInfo()
-        facts.add_text(_FEATURES, pack(drawn.features))
+        facts.add_text(_FEATURES, pack(generated.features))
         buffer = io.BytesIO()
-        Image.fromarray(drawn.image).save(buffer, "PNG", pnginfo=facts)
+        Image.fromarray(generated.image).save(buffer, "PNG", pnginfo=facts)
         paths.write_atomically(self._path(key), buffer.getvalue())
 
     def trim(self) -> None:

@@ -1,10 +1,9 @@
-"""Queries as pictures: candidate weights -> generated images -> their scores, all in as few batches as it takes."""
+"""d: mixed conditioning -> generated images and their features, in as few batches as it takes."""
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -13,24 +12,64 @@ from PIL import Image
 from torch import Tensor
 
 from gair_search.encoder.clip import Encoder
-from gair_search.errors import GeneratorError
-from gair_search.gair.algorithm import (
-    Mixture,
-    coarse_to_fine,
-    context_score,
-    object_score,
-    select,
-)
-from gair_search.gair.cache import Drawn, ImageCache
+from gair_search.gair.cache import GeneratedImage, ImageCache
 from gair_search.gair.options import GairConfig
-from gair_search.gair.result import Candidate
 from gair_search.generation.generator import Generator
 from gair_search.generation.sampling import SamplingConfig
+from gair_search.progress import Progress
 
 BLANK = 2
 """An image whose lightest and darkest values, of 0..255, are this near to each other shows nothing."""
 
 _FORMAT = 1  # of the cache's keys; a higher one draws anew
+
+
+@dataclass(frozen=True)
+class CandidateImages:
+    """The images of one conditioning, one a seed.
+
+    Attributes:
+        pixels: uint8 `[S, height, width, 3]`, the blank ones among them.
+        features: image features of those that are not blank, float32 `[n, embed_dim]`; `[0, embed_dim]` where all are.
+    """
+
+    pixels: NDArray[np.uint8]
+    features: NDArray[np.float32]
+
+    @property
+    def excluded(self) -> int:
+        """How many are blank, and don't count."""
+        return len(self.pixels) - len(self.features)
+
+
+class Drawing:
+    """d of Algorithm 1, for a visualizer, seeds and a way to sample. What is asked for twice is drawn once.
+
+    >>> d = Drawing(visualizer, config)
+    >>> context, whole = d([mixture.conditioning(0.0), mixture.conditioning(1.0)])
+    """
+
+    def __init__(self, visualizer: "Visualizer", config: GairConfig) -> None:
+        """`config` gives seeds and sampling."""
+        self.visualizer = visualizer
+        self.seeds, self.sampling = config.seeds, config.sampling
+        self._images: dict[bytes, CandidateImages] = {}
+
+    def __call__(self, conditionings: Sequence[Tensor]) -> list[CandidateImages]:
+        """Images of each conditioning `[n_ctx, text_width]`, in one batch; raises as `Visualizer.draw`."""
+        keys = [_content(conditioning) for conditioning in conditionings]
+        missing = {key: c for key, c in zip(keys, conditionings, strict=True) if key not in self._images}
+        if missing:
+            # rows of a seed beside each other share the generator's first step
+            rows = [(seed, key) for seed in self.seeds for key in missing]
+            images = self.visualizer.draw(
+                torch.stack([missing[key] for _, key in rows]), [seed for seed, _ in rows], self.sampling
+            )
+            for key in missing:
+                self._images[key] = _gather(
+                    [one for (_, own), one in zip(rows, images, strict=True) if own == key]
+                )
+        return [self._images[key] for key in keys]
 
 
 class Visualizer:
@@ -47,136 +86,66 @@ class Visualizer:
         encoder: Encoder,
         generator: Generator,
         cache: ImageCache | None = None,
-        on_progress: Callable[[int, int], None] | None = None,
+        on_progress: Progress | None = None,
     ) -> None:
-        """`on_progress` is told how many steps of single images are done, and of how many so far known."""
+        """`on_progress` is called with the steps of single images that are done, and those known so far."""
         self.encoder, self.generator, self.cache = encoder, generator, cache
         self.warnings: list[str] = []
         self.cached = self.denoiser_rows = 0
         self._on_progress = on_progress
         self._done = self._total = 0
 
-    def draw(self, conditioning: Tensor, seeds: Sequence[int], sampling: SamplingConfig) -> list[Drawn]:
+    def draw(
+        self, conditioning: Tensor, seeds: Sequence[int], sampling: SamplingConfig
+    ) -> list[GeneratedImage]:
         """Images of conditioning `[B, n_ctx, text_width]`, one seed each, with their features.
 
         Raises:
-            GeneratorError, ModelError: as `Generator.sample` and `Encoder.embed`.
+            GeneratorError, ModelError: as `Generator.sample` and `Encoder.encode_pixels`.
         """
-        settled = self.generator.complete_sampling(sampling)
-        keys = [self._key(row, seed, settled) for row, seed in zip(conditioning, seeds, strict=True)]
-        found = {key: drawn for key in keys if self.cache and (drawn := self.cache.get(key))}
+        complete = self.generator.complete_sampling(sampling)
+        keys = [self._key(row, seed, complete) for row, seed in zip(conditioning, seeds, strict=True)]
+        found = {key: image for key in keys if self.cache and (image := self.cache.get(key))}
         self.cached += sum(key in found for key in keys)
         missing = [i for i, key in enumerate(keys) if key not in found]
         if missing:
-            fresh = self._fresh(conditioning[missing], [seeds[i] for i in missing], settled)
-            found |= dict(zip((keys[i] for i in missing), fresh, strict=True))
+            new = self._draw_missing(conditioning[missing], [seeds[i] for i in missing], complete)
+            found |= dict(zip((keys[i] for i in missing), new, strict=True))
             self._keep({keys[i]: found[keys[i]] for i in missing})
         return [found[key] for key in keys]
 
-    def explore(
-        self, mixture: Mixture, concept_features: NDArray[np.float32], options: GairConfig
-    ) -> tuple[dict[float, Candidate], NDArray[np.float32]]:
-        """Draw and score candidates: all of a round, and all seeds, in one batch.
-
-        Args:
-            mixture: of the prompt.
-            concept_features: mean features of the concept images, `[embed_dim]`.
-            options: which candidates, seeds, and how to draw.
-
-        Returns:
-            the candidates by w, w = 0 among them always; and the mean features of the context images,
-            `[embed_dim]`.
-
-        Raises:
-            GeneratorError: all images at w = 0 are blank; others as `draw`.
-        """
-        drawn: dict[float, list[Drawn]] = {}
-        seen: dict[float, Candidate] = {}
-
-        def evaluate(weights: Sequence[float]) -> Mapping[float, float]:
-            # w = 0 gives the context images, whether it may be selected or not
-            new = [w for w in dict.fromkeys((0.0, *weights)) if w not in drawn]
-            drawn.update(self._rows(mixture, new, options))
-            context = _features(drawn[0.0])
-            if not len(context):
-                raise GeneratorError(
-                    f"all {len(drawn[0.0])} images at w = 0 are black or of one colour, so there is no context to "
-                    f"compare with; try other seeds, more steps, or less guidance"
-                )
-            for w in weights:
-                seen[w] = _candidate(w, drawn[w], concept_features, context)
-            return {w: _or_worst(seen[w].score) for w in weights}
-
-        if options.mixing_weight is None and options.candidates is None:
-            coarse_to_fine(evaluate, options.first_weights, options.step)
-        else:
-            evaluate(options.first_weights)
-        self._warn_excluded(drawn)
-        context = _features(drawn[0.0])
-        if 0.0 not in seen:
-            seen[0.0] = replace(_candidate(0.0, drawn[0.0], concept_features, context), context_only=True)
-        return {w: seen[w] for w in sorted(seen)}, context.mean(axis=0)
-
-    def context(self, mixture: Mixture, options: GairConfig) -> NDArray[np.float32]:
-        """Mean features `[embed_dim]` of the context images alone. Raises as `explore`."""
-        alone = GairConfig(
-            mixing_weight=0.0, seeds=options.seeds, sampling=options.sampling, cache=options.cache
-        )
-        return self.explore(mixture, np.zeros_like(mixture.concept_query), alone)[1]
-
-    def show(self, conditioning: Tensor, options: GairConfig) -> Candidate:
-        """Images of a prompt as it is, `[n_ctx, text_width]`, one a seed, without scores."""
-        rows = conditioning.expand(len(options.seeds), -1, -1)
-        drawn = self.draw(rows, options.seeds, options.sampling)
-        self._warn_excluded({1.0: drawn})
-        images = np.stack([one.image for one in drawn])
-        return Candidate(1.0, images, None, None, len(drawn) - len(_features(drawn)))
-
-    def _rows(
-        self, mixture: Mixture, weights: Sequence[float], options: GairConfig
-    ) -> dict[float, list[Drawn]]:
-        """Images of weights, one a seed, as one batch; rows of a seed beside each other share its first step."""
-        if not weights:
-            return {}
-        rows = [(seed, w) for seed in options.seeds for w in weights]
-        drawn = self.draw(
-            mixture.conditioning([w for _, w in rows]), [seed for seed, _ in rows], options.sampling
-        )
-        found: dict[float, list[Drawn]] = {w: [] for w in weights}
-        for (_, w), one in zip(rows, drawn, strict=True):
-            found[w].append(one)
-        return found
-
-    def _fresh(self, conditioning: Tensor, seeds: Sequence[int], sampling: SamplingConfig) -> list[Drawn]:
+    def _draw_missing(
+        self, conditioning: Tensor, seeds: Sequence[int], sampling: SamplingConfig
+    ) -> list[GeneratedImage]:
         """Images that are drawn and embedded now."""
         assert sampling.steps is not None
         self._total += len(seeds) * sampling.steps
         before = self.generator.denoiser_rows
         images = self.generator.sample(
-            conditioning, seeds, sampling, on_step=self._step, on_warning=self.warnings.append
+            conditioning, seeds, sampling, on_step=self._report_step, on_warning=self.warnings.append
         )
         self.denoiser_rows += self.generator.denoiser_rows - before
-        features = embedded(images, self.encoder)
-        return [Drawn(*pair) for pair in zip(images.cpu().numpy(), features, strict=True)]
+        features = embed_images(images, self.encoder)
+        return [GeneratedImage(*pair) for pair in zip(images.cpu().numpy(), features, strict=True)]
 
-    def _step(self, images: int) -> None:
+    def _report_step(self, images: int) -> None:
         self._done += images
         if self._on_progress:
             self._on_progress(min(self._done, self._total), self._total)
 
-    def _keep(self, drawn: Mapping[str, Drawn]) -> None:
+    def _keep(self, images: Mapping[str, GeneratedImage]) -> None:
         """Put images on disk; where it is full, that is said and nothing else."""
         if self.cache is None:
             return
         try:
-            for key, one in drawn.items():
+            for key, one in images.items():
                 self.cache.put(key, one)
             self.cache.trim()
         except OSError as error:
             reason = error.strerror or error
-            said = f"the images can't be kept in {self.cache.folder} ({reason}); see GAIR_HOME"
-            if said not in self.warnings:
-                self.warnings.append(said)
+            warning = f"the images can't be kept in {self.cache.folder} ({reason}); see GAIR_HOME"
+            if warning not in self.warnings:
+                self.warnings.append(warning)
 
     def _key(self, conditioning: Tensor, seed: int, sampling: SamplingConfig) -> str:
         """Hash of all that determines an image and its features."""
@@ -184,20 +153,19 @@ class Visualizer:
         facts = [_FORMAT, self.generator.identity, embedder.weights, embedder.architecture]
         facts += [embedder.preprocessing, str(self.encoder.device.type), str(self.encoder.dtype)]
         facts += [asdict(sampling), seed]
-        row = conditioning.float().cpu().contiguous().numpy().tobytes()
-        return hashlib.sha256(json.dumps(facts).encode() + row).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(facts).encode() + _content(conditioning)).hexdigest()[:32]
 
-    def _warn_excluded(self, drawn: Mapping[float, Sequence[Drawn]]) -> None:
-        blank = {w: len(some) - len(_features(some)) for w, some in drawn.items()}
-        if count := sum(blank.values()):
-            at = ", ".join(f"{w:g}" for w, n in sorted(blank.items()) if n)
-            total = sum(map(len, drawn.values()))
+    def warn_of_blank(self, images: Mapping[float, CandidateImages]) -> None:
+        """Add a warning where images of mixing weights are blank."""
+        if count := sum(one.excluded for one in images.values()):
+            weights = ", ".join(f"{w:g}" for w, one in sorted(images.items()) if one.excluded)
+            total = sum(len(one.pixels) for one in images.values())
             self.warnings.append(
-                f"{count} of {total} images are black or of one colour and don't count (w = {at})"
+                f"{count} of {total} images are black or of one colour and don't count (w = {weights})"
             )
 
 
-def embedded(images: Tensor, encoder: Encoder) -> NDArray[np.float32]:
+def embed_images(images: Tensor, encoder: Encoder) -> NDArray[np.float32]:
     """Image features `[B, embed_dim]` of generated images, uint8 `[B, height, width, 3]`, resized on their device."""
     height, width = encoder.preprocessing.size
     if images.shape[1] * width == images.shape[2] * height:  # nothing to crop or to pad
@@ -215,39 +183,18 @@ def embedded(images: Tensor, encoder: Encoder) -> NDArray[np.float32]:
     return encoder.encode_pixels(resized)
 
 
-def best(candidates: Mapping[float, Candidate]) -> float:
-    """The selected weight. Raises GeneratorError where no candidate has a score."""
-    scores = {w: _or_worst(one.score) for w, one in candidates.items() if not one.context_only}
-    if max(scores.values()) == -math.inf:
-        raise GeneratorError(
-            "the images of all candidate weights are black or of one colour; try other seeds or more steps"
-        )
-    return select(scores)
-
-
-def blank(image: NDArray[np.uint8]) -> bool:
+def is_blank(image: NDArray[np.uint8]) -> bool:
     """Whether an image, `[height, width, 3]`, is black, or of one colour, and so shows nothing."""
     return int(np.ptp(image, axis=(0, 1)).max()) <= BLANK
 
 
-def _features(drawn: Sequence[Drawn]) -> NDArray[np.float32]:
-    """Features `[S, embed_dim]` of the images that count; `[0]` where none does."""
-    return np.array([one.features for one in drawn if not blank(one.image)], dtype=np.float32)
+def _gather(images: Sequence[GeneratedImage]) -> CandidateImages:
+    features = [one.features for one in images if not is_blank(one.image)]
+    width = len(images[0].features)
+    return CandidateImages(
+        np.stack([one.image for one in images]), np.array(features, np.float32).reshape(-1, width)
+    )
 
 
-def _candidate(
-    w: float,
-    drawn: Sequence[Drawn],
-    concept_features: NDArray[np.float32],
-    context_features: NDArray[np.float32],
-) -> Candidate:
-    features, images = _features(drawn), np.stack([one.image for one in drawn])
-    excluded = len(drawn) - len(features)
-    if not len(features):
-        return Candidate(w, images, None, None, excluded)
-    scores = object_score(features, concept_features), context_score(features, context_features)
-    return Candidate(w, images, *scores, excluded)
-
-
-def _or_worst(score: float | None) -> float:
-    return -math.inf if score is None else score
+def _content(conditioning: Tensor) -> bytes:
+    return conditioning.float().cpu().contiguous().numpy().tobytes()

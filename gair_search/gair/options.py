@@ -57,3 +57,8 @@ class GairConfig:
         """The candidate weights that are tried first, sorted, once each."""
         given = self.coarse if self.candidates is None else self.candidates
         return tuple(sorted(set(given if self.mixing_weight is None else (self.mixing_weight,))))
+
+    @property
+    def refines(self) -> bool:
+        """Whether more weights are tried around the best of the first ones."""
+        return self.mixing_weight is None and self.candidates is None

@@ -1,24 +1,23 @@
-"""From a prompt to GAIR's result: what it mixes, what is drawn of it, which weight is selected (Algorithm 1 whole)."""
+"""Algorithm 1 with a prompt and a generator: which weights are drawn, how they score, which one is selected."""
 
-import warnings
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gair_search.encoder.clip import Encoder
-from gair_search.errors import ConceptError, GairError, GairWarning
-from gair_search.gair.algorithm import Mixture, mixture, prompt_conditioning
-from gair_search.gair.cache import ImageCache
-from gair_search.gair.drawing import Visualizer, best
+from gair_search.errors import GeneratorError
+from gair_search.gair.algorithm import Refine, algorithm_1, midpoints
+from gair_search.gair.drawing import CandidateImages, Drawing, Visualizer
+from gair_search.gair.mixing import Mixture, attributes_of, concept_of, mix_prompt
 from gair_search.gair.options import GairConfig
-from gair_search.gair.result import GairResult
-from gair_search.gallery import Hit
-from gair_search.generation.generator import Generator
-from gair_search.query.compiler import Lookup, Query, plain_query
-from gair_search.query.language import parse
-from gair_search.tokens import facts
+from gair_search.gair.scores import Candidate, concept_features_of, context_score, object_score
+from gair_search.query.compiler import Query
 from gair_search.tokens.custom_token import CustomToken
 
 
@@ -27,210 +26,131 @@ class Subject:
     """A prompt, and what GAIR must know of its concept before it draws.
 
     Attributes:
-        prompt: with one concept.
+        query: of the prompt as it is, with one concept and nothing added.
         token: of the concept.
         attributes: what stands in its place at w = 0; one or more.
         concept_features: mean features of its images, `[embed_dim]`.
     """
 
-    prompt: str
+    query: Query
     token: CustomToken
     attributes: list[str]
     concept_features: NDArray[np.float32]
 
     @classmethod
-    def of(cls, prompt: str, encoder: Encoder, lookup: Lookup, options: GairConfig) -> "Subject":
-        """Gather it; no tower is read, save for images that the options name.
+    def of(cls, query: Query, encoder: Encoder, config: GairConfig) -> "Subject":
+        """Gather it; the image tower is read for images that the options name, and else no tower is.
 
         Raises:
-            ConceptError, ImageError: as `mixed_concept`, `attributes_of` and `features_of`.
+            ConceptError, ImageError: as `concept_of`, `attributes_of` and `concept_features_of`.
         """
-        token = mixed_concept(prompt, lookup)
-        return cls(prompt, token, attributes_of(token, options), features_of(token, encoder, options))
+        token = concept_of(query)
+        attributes = attributes_of(token, config)
+        return cls(query, token, attributes, concept_features_of(token, encoder, config))
 
-    def mixture(self, encoder: Encoder, lookup: Lookup) -> Mixture:
-        """What there is to mix. Raises as `gair.mixture`."""
-        return mixture(self.prompt, encoder, lookup, self.attributes)
-
-
-def mixed_concept(prompt: str, lookup: Lookup) -> CustomToken:
-    """The one concept of a prompt. Raises ConceptError where there is none, or more."""
-    names = dict.fromkeys(span.concept for span in parse(prompt) if span.concept)
-    tokens = {token.name: token for token in map(lookup, names)}
-    if not tokens:
-        raise ConceptError(
-            "GAIR mixes a concept with its attributes, and the prompt has none; write <name> or *"
-        )
-    if len(tokens) > 1:
-        found = " and ".join(f"<{name}>" for name in tokens)
-        raise ConceptError(f"GAIR mixes one concept, and the prompt has {found}; write it with one of them")
-    return next(iter(tokens.values()))
+    def mix(self, encoder: Encoder) -> Mixture:
+        """What there is to mix. Raises as `mix_prompt`."""
+        return mix_prompt(self.query, encoder, self.attributes)
 
 
-def attributes_of(token: CustomToken, options: GairConfig) -> list[str]:
-    """What stands in a concept's place at w = 0. Raises ConceptError where nothing says it."""
-    if found := list(options.attributes) or facts.attributes(token):
-        return found
-    raise ConceptError(
-        f"the file of <{token.name}> names no attributes to mix with; name some that suit it, as red, old, striped"
-    )
+class Functions(NamedTuple):
+    """q, d, s_o and s_c of Algorithm 1, in this order."""
+
+    q: Callable[[float], Tensor]
+    d: Callable[[Sequence[Tensor]], list[CandidateImages]]
+    s_o: Callable[[CandidateImages], float]
+    s_c: Callable[[CandidateImages], float]
 
 
-def features_of(token: CustomToken, encoder: Encoder, options: GairConfig) -> NDArray[np.float32]:
-    """Mean features `[embed_dim]` of a concept's images: of those that the options name, else of its file.
+@dataclass(frozen=True)
+class Selection:
+    """What Algorithm 1 came to.
 
-    Raises:
-        ConceptError: the file holds none, or another embedder's.
-        ImageError: a named image can't be read.
+    Attributes:
+        mixing_weight: w*.
+        candidates: by weight, w = 0 among them always.
+        context_features: mean features of the context images, `[embed_dim]`.
     """
-    if options.concept_images:
-        mean: NDArray[np.float32] = encoder.encode_files(options.concept_images).mean(axis=0)
-        return mean
-    stored = facts.concept_features(token)
-    if stored is None:
-        raise ConceptError(
-            f"the file of <{token.name}> holds no features of its concept images, which GAIR compares with; "
-            f"name some of them, or learn it again"
-        )
-    its, ours = facts.learned_with(token), str(encoder.embedder_id)
-    if len(stored) != encoder.spec.embed_dim or (its and its.rpartition(" (")[2] != ours.rpartition(" (")[2]):
-        raise ConceptError(
-            f"the features of the concept images in the file of <{token.name}> are those of {its or 'another'}"
-            f", and this is {ours}; name some of the images, or learn it again with this model"
-        )
-    return stored
+
+    mixing_weight: float
+    candidates: tuple[Candidate, ...]
+    context_features: NDArray[np.float32]
 
 
-def mixed_query(prompt: str, w: float, encoder: Encoder, lookup: Lookup, options: GairConfig) -> Query:
-    """The query of a prompt at a mixing weight in 0..1; no image is drawn.
-
-    Raises:
-        ConceptError: as `mixed_concept` and `attributes_of`; others as `gair.mixture`.
-    """
-    told = mixture(prompt, encoder, lookup, attributes_of(mixed_concept(prompt, lookup), options))
-    return _query(prompt, told, w)
-
-
-def visualizer_for(
-    encoder: Encoder,
-    generator: Generator,
-    options: GairConfig,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Visualizer:
-    """A fresh visualizer, with the cache on disk where the options want it."""
-    return Visualizer(encoder, generator, ImageCache() if options.cache else None, on_progress)
-
-
-def run(subject: Subject, visualizer: Visualizer, lookup: Lookup, options: GairConfig) -> GairResult:
-    """Draw the candidates, select the mixing weight, and compile the query with it.
-
-    Raises:
-        GeneratorError, ModelError: as `Visualizer.explore` and `visualize.best`; others as `gair.mixture`.
-    """
-    told = subject.mixture(visualizer.encoder, lookup)
-    candidates, context_features = visualizer.explore(told, subject.concept_features, options)
-    w = best(candidates) if options.mixing_weight is None else options.mixing_weight
-    if subject.token.facts.get(facts.METHOD) == facts.PROMPT_TUNING:
-        visualizer.warnings.append(
-            f"<{subject.token.name}> was learned by prompt tuning, for telling images apart: images drawn of it may "
-            f"not mean anything, nor then the weight that they select"
-        )
-    return GairResult(
-        selected_weight=w,
-        by_hand=options.mixing_weight is not None,
-        candidates=tuple(candidates.values()),
-        query=_query(subject.prompt, told, w),
-        concept=subject.token.name,
-        attributes=tuple(subject.attributes),
-        concept_features=subject.concept_features,
-        context_features=context_features,
-        sampling=visualizer.generator.complete_sampling(options.sampling),
-        seeds=options.seeds,
-        denoiser_rows=visualizer.denoiser_rows,
-        cached=visualizer.cached,
-        warnings=tuple(visualizer.warnings),
-    )
-
-
-def drawn_as_it_is(
-    prompt: str, reason: str, visualizer: Visualizer, lookup: Lookup, options: GairConfig
-) -> GairResult:
-    """The result of a prompt that can't be mixed, for the `reason` that it warns with: at w = 1, without scores.
-
-    Raises:
-        GeneratorError, ModelError: as `Visualizer.draw`; others as `compile_prompt`.
-    """
-    encoder = visualizer.encoder
-    shown = visualizer.show(prompt_conditioning(prompt, encoder, lookup), options)
-    return GairResult(
-        selected_weight=1.0,
-        by_hand=False,
-        candidates=(shown,),
-        query=plain_query(prompt, encoder, lookup),
-        concept=None,
-        attributes=(),
-        concept_features=None,
-        context_features=None,
-        sampling=visualizer.generator.complete_sampling(options.sampling),
-        seeds=options.seeds,
-        denoiser_rows=visualizer.denoiser_rows,
-        cached=visualizer.cached,
-        warnings=(f"drawn as it is, without scores: {reason}", *visualizer.warnings),
-    )
-
-
-def query_or_plain(gair: Callable[[], GairResult], plain: Callable[[], Query], *, auto: bool) -> Query:
-    """GAIR's query; or the plain one, where there can be none and `auto` allows it.
-
-    What the user should know is a GairWarning at the caller's caller.
-
-    Raises:
-        GairError: as `gair` where not `auto`; as `plain`.
-    """
-    try:
-        seen = gair()
-    except GairError as error:
-        if not auto:
-            raise
-        warnings.warn(f"searched without GAIR: {error}", GairWarning, stacklevel=3)
-        return plain()
-    for warning in seen.warnings:
-        warnings.warn(warning, GairWarning, stacklevel=3)
-    return seen.query
-
-
-def both_features(result: GairResult) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean features `[embed_dim]` of the concept images and of the context images. Raises ConceptError."""
-    if result.concept_features is None or result.context_features is None:
-        raise ConceptError("these images were drawn of a prompt without a concept, so they have no scores")
-    return result.concept_features, result.context_features
-
-
-def reranked(
-    hits: Iterable[Hit],
-    vectors: Mapping[str, NDArray[np.float32]],
-    concept_features: NDArray[np.float32],
-    context_features: NDArray[np.float32],
-) -> list[Hit]:
-    """Hits by the worse of their images' own object and context score, best first.
+def functions_for(
+    mixture: Mixture, concept_features: NDArray[np.float32], visualizer: Visualizer, config: GairConfig
+) -> Functions:
+    """Algorithm 1's functions for a prompt.
 
     Args:
-        hits: of a gallery.
-        vectors: of the hits' images, `[embed_dim]` by id; hits without one come last, as they were.
-        concept_features, context_features: mean features `[embed_dim]`.
+        mixture: of the prompt.
+        concept_features: mean features of the concept images, `[embed_dim]`.
+        visualizer: draws.
+        config: seeds and sampling.
+
+    Returns:
+        q, d, s_o and s_c. d raises as `Visualizer.draw`, s_c as `context_features`; both keep what is drawn.
     """
-    scored: list[Hit] = []
-    gone: list[Hit] = []
-    for hit in hits:
-        if hit.id not in vectors:
-            gone.append(hit)
-            continue
-        both = float(vectors[hit.id] @ concept_features), float(vectors[hit.id] @ context_features)
-        payload = {**hit.payload, "object_score": both[0], "context_score": both[1]}
-        scored.append(replace(hit, score=min(both), payload=payload))
-    scored.sort(key=lambda hit: -hit.score)
-    return [replace(hit, rank=rank) for rank, hit in enumerate([*scored, *gone], start=1)]
+    q, d = mixture.conditioning, Drawing(visualizer, config)
+
+    def s_o(images: CandidateImages) -> float:
+        return object_score(images.features, concept_features)
+
+    def s_c(images: CandidateImages) -> float:
+        return context_score(images.features, context_features(mixture, d))
+
+    return Functions(q, d, s_o, s_c)
 
 
-def _query(prompt: str, told: Mixture, w: float) -> Query:
-    return Query(prompt, told.query_vector(w), told.tokens, ((1.0, prompt),), w)
+def context_features(
+    mixture: Mixture, d: Callable[[Sequence[Tensor]], list[CandidateImages]]
+) -> NDArray[np.float32]:
+    """Mean features `[embed_dim]` of the context images x_c, which are those of w = 0.
+
+    Raises:
+        GeneratorError: all of them are blank; others as `Visualizer.draw`.
+    """
+    (images,) = d([mixture.conditioning(0.0)])
+    if not len(images.features):
+        raise GeneratorError(
+            f"all {len(images.pixels)} images at w = 0 are black or of one colour, so there is no context to "
+            f"compare with; try other seeds, more steps, or less guidance"
+        )
+    mean: NDArray[np.float32] = images.features.mean(axis=0)
+    return mean
+
+
+def select_weight(
+    mixture: Mixture, concept_features: NDArray[np.float32], visualizer: Visualizer, config: GairConfig
+) -> Selection:
+    """Draw and score candidates, all of a round and all seeds in one batch, and select the best: Algorithm 1.
+
+    Args:
+        mixture: of the prompt.
+        concept_features: mean features of the concept images, `[embed_dim]`.
+        visualizer: draws, and gathers warnings.
+        config: which candidates, seeds, and how to draw.
+
+    Raises:
+        GeneratorError: all images at w = 0, or of all candidates, are blank; others as `Visualizer.draw`.
+    """
+    functions = functions_for(mixture, concept_features, visualizer, config)
+    q, d, s_o, s_c = functions
+    first = config.first_weights
+    d([q(w) for w in (0.0, *first)])  # the context images in one batch with the first round
+    refine: Refine = partial(midpoints, step=config.step) if config.refines else lambda S: ()
+    w, S = algorithm_1(first, *functions, refine=refine)
+    images = {w: d([q(w)])[0] for w in sorted({0.0, *S})}
+    visualizer.warn_of_blank(images)
+    if S[w] == -math.inf and config.mixing_weight is None:
+        raise GeneratorError(
+            "the images of all candidate weights are black or of one colour; try other seeds or more steps"
+        )
+    candidates = tuple(_candidate(w, one, s_o(one), s_c(one), w not in S) for w, one in images.items())
+    return Selection(w, candidates, context_features(mixture, d))
+
+
+def _candidate(w: float, images: CandidateImages, s_o: float, s_c: float, context_only: bool) -> Candidate:
+    if not len(images.features):
+        return Candidate(w, images.pixels, None, None, images.excluded, context_only)
+    return Candidate(w, images.pixels, s_o, s_c, images.excluded, context_only)

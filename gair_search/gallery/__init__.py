@@ -12,10 +12,21 @@ from gair_search.gallery.base import (
     Hit,
     Point,
     Record,
+    leave_out,
 )
 from gair_search.gallery.filters import Where, parse_where
 
-__all__ = ["Gallery", "GalleryConfig", "Hit", "Point", "Record", "Where", "open_gallery", "parse_where"]
+__all__ = [
+    "Gallery",
+    "GalleryConfig",
+    "Hit",
+    "Point",
+    "Record",
+    "Where",
+    "leave_out",
+    "open_gallery",
+    "parse_where",
+]
 
 DEFAULT_NAME = "photos"
 

@@ -1,8 +1,9 @@
 """The gallery's interface: what the engine and the indexer ask of Qdrant, whichever form it has."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -67,6 +68,13 @@ def as_hits(points: Iterable[Any]) -> list[Hit]:
         Hit(rank, point.score, point.payload["path"], str(point.id), point.payload)
         for rank, point in enumerate(points, start=1)
     ]
+
+
+def leave_out(path: str, hits: Iterable[Hit]) -> list[Hit]:
+    """Hits without those that are this very file, through links too, ranked again."""
+    own = os.path.realpath(path)
+    others = [hit for hit in hits if os.path.realpath(hit.path) != own]
+    return [replace(hit, rank=rank) for rank, hit in enumerate(others, start=1)]
 
 
 def as_vectors(records: Iterable[Any]) -> dict[str, NDArray[np.float32]]:

@@ -1,8 +1,11 @@
-"""A prompt and its custom tokens -> a query vector, and the explanation of how it came about."""
+"""A prompt and its custom tokens -> a query vector, and the explanation of how it came about.
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+A prompt is parsed once, its concepts are looked up once, and it is encoded once: `compile_query`. What comes of it
+is passed on: to the search, to GAIR's mixing, to the generator.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,6 @@ from torch import Tensor
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.text_tower import TextEncoding, TextTower
 from gair_search.errors import ConceptError, PromptError
-from gair_search.images.folders import has_image_suffix
 from gair_search.query.language import Span, parse
 from gair_search.tokens.custom_token import CustomToken
 
@@ -46,12 +48,14 @@ class CompiledPrompt:
     Attributes:
         prompt: as typed.
         tokens: one a place, without start and end tokens.
+        concepts: the custom tokens that it holds, each once, in reading order.
         embeddings: token embeddings `[1, n, text_width]`, start and end tokens included, uncut and unpadded.
         token_weights: `[1, n]`.
     """
 
     prompt: str
     tokens: tuple[Token, ...]
+    concepts: tuple[CustomToken, ...]
     embeddings: Tensor
     token_weights: Tensor
 
@@ -71,6 +75,7 @@ class Query:
         tokens: how the prompt was read.
         terms: the whole queries that were added, as (factor, text or image path); the prompt's own first.
         mixing_weight: GAIR's w; None where nothing was mixed.
+        compiled: the prompt as the text tower takes it; None where the tower takes plain text only.
     """
 
     prompt: str
@@ -78,6 +83,7 @@ class Query:
     tokens: tuple[Token, ...]
     terms: tuple[tuple[float, str], ...]
     mixing_weight: float | None = None
+    compiled: CompiledPrompt | None = field(default=None, repr=False)
 
     def explanation(self) -> dict[str, Any]:
         """As JSON values."""
@@ -89,35 +95,44 @@ class Query:
         }
 
 
+def compile_query(
+    prompt: str, encoder: Encoder, lookup: Lookup, spans: Sequence[Span] | None = None
+) -> Query:
+    """Read a prompt, look its concepts up, and encode it: each once.
+
+    A text tower that takes plain prompts only gets them as they are; anything else is refused.
+
+    Args:
+        prompt: in the query language.
+        encoder: the model.
+        lookup: of concepts; asked once a name.
+        spans: `parse(prompt)`, where that has been done.
+
+    Raises:
+        PromptError, ConceptError: as `compile_prompt`.
+        ModelError: the text tower can't be loaded, or takes plain prompts only and this is none.
+    """
+    spans = parse(prompt) if spans is None else spans
+    concepts = _find_concepts(spans, lookup)
+    terms = ((1.0, prompt),)
+    plain = len(spans) == 1 and spans[0].concept is None and spans[0].weight == 1
+    if plain and encoder.takes_plain_prompts_only:
+        token = Token(spans[0].text, 1.0, spans[0].start, spans[0].end)
+        return Query(prompt, encoder.encode_texts([spans[0].text])[0], (token,), terms)
+    compiled = _lay_out(prompt, spans, encoder.text_tower, concepts)
+    vector = encode(compiled, encoder).features[0].cpu().numpy()
+    return Query(prompt, vector, compiled.tokens, terms, compiled=compiled)
+
+
 def compile_prompt(prompt: str, tower: TextTower, lookup: Lookup) -> CompiledPrompt:
-    """Parse a prompt, look its custom tokens up, and lay out embeddings and token weights.
+    """A prompt as a text tower takes it, not yet encoded.
 
     Raises:
         PromptError: it can't be read, or is longer than the context.
         ConceptError: a concept is unknown, or was learned with another text tower.
     """
-    start, stop = tower.start_id, tower.end_id
-    tokens: list[Token] = []
-    rows = [_rows(tower, [start])]
-    for span in parse(prompt):
-        span_tokens, span_rows = _span_tokens(span, tower, lookup)
-        tokens += span_tokens
-        rows.append(span_rows)
-    rows.append(_rows(tower, [stop]))
-    room = tower.n_ctx - 2
-    if not tokens:
-        raise PromptError("no word of the prompt is known to the model's tokenizer", prompt)
-    if len(tokens) > room:
-        raise PromptError(
-            f"the prompt has {len(tokens)} tokens and the model takes {room}; the first too many is "
-            f'"{tokens[room].text}"',
-            prompt,
-            # a caret only where it would be true: at the beginning of a span
-            tokens[room].start if tokens[room].start != tokens[room - 1].start else None,
-        )
-    embeddings = torch.cat(rows).unsqueeze(0)
-    weights = torch.tensor([[1.0, *(token.weight for token in tokens), 1.0]], device=embeddings.device)
-    return CompiledPrompt(prompt, tuple(tokens), embeddings, weights)
+    spans = parse(prompt)
+    return _lay_out(prompt, spans, tower, _find_concepts(spans, lookup))
 
 
 def encode(compiled: CompiledPrompt, encoder: Encoder) -> TextEncoding:
@@ -145,100 +160,52 @@ def full_context(compiled: CompiledPrompt, tower: TextTower) -> tuple[Tensor, Te
 def query_vector(
     prompt: str, encoder: Encoder, lookup: Lookup
 ) -> tuple[NDArray[np.float32], tuple[Token, ...]]:
-    """Text features of a prompt, float32 `[embed_dim]`, and its tokens.
-
-    A tower that takes plain prompts only gets them as they are; anything else is refused.
-
-    Raises:
-        PromptError, ConceptError, ModelError: as `compile_prompt` and `Encoder.text_tower`.
-    """
-    spans = parse(prompt)
-    if (
-        encoder.takes_plain_prompts_only
-        and len(spans) == 1
-        and spans[0].concept is None
-        and spans[0].weight == 1
-    ):
-        features = encoder.encode_texts([spans[0].text])
-        return features[0], (Token(spans[0].text, 1.0, spans[0].start, spans[0].end),)
-    compiled = compile_prompt(prompt, encoder.text_tower, lookup)
-    return encode(compiled, encoder).features[0].cpu().numpy(), compiled.tokens
+    """Text features of a prompt, float32 `[embed_dim]`, and its tokens. Raises as `compile_query`."""
+    query = compile_query(prompt, encoder, lookup)
+    return query.vector, query.tokens
 
 
-def combine(terms: Sequence[tuple[float, NDArray[np.float32]]], prompt: str) -> NDArray[np.float32]:
-    """Weighted sum of whole queries, `sum_i factor_i * feature_i`, L2-normalised: float32 `[embed_dim]`.
-
-    Raises:
-        PromptError: the queries cancel each other out.
-    """
-    total = np.sum([factor * vector.astype(np.float64) for factor, vector in terms], axis=0)
-    norm = float(np.linalg.norm(total))
-    if norm < 1e-6:
-        raise PromptError("the queries that are added and subtracted cancel each other out", prompt)
-    mixed: NDArray[np.float32] = (total / norm).astype(np.float32)
-    return mixed
+def _find_concepts(spans: Sequence[Span], lookup: Lookup) -> dict[str, CustomToken]:
+    """The custom tokens of spans, by what stands in the prompt: a name, or `*`."""
+    return {name: lookup(name) for name in dict.fromkeys(span.concept for span in spans) if name}
 
 
-def plain_query(prompt: str, encoder: Encoder, lookup: Lookup) -> Query:
-    """The query of a prompt as it is. Raises as `query_vector`."""
-    vector, tokens = query_vector(prompt, encoder, lookup)
-    return Query(prompt, vector, tokens, ((1.0, prompt),))
-
-
-def summed(
-    query: Query, plus: Sequence[str], minus: Sequence[str], encoder: Encoder, lookup: Lookup
-) -> Query:
-    """A query with whole queries added to it and subtracted from it; itself without any.
-
-    Args:
-        query: the prompt's own, which counts once.
-        plus, minus: text, or the path of an image; `2.0:` in front gives a factor.
-        encoder: the model.
-        lookup: of concepts.
-
-    Raises:
-        PromptError: a negative factor; the queries cancel each other out.
-        ImageError; others as `query_vector`.
-    """
-    if not plus and not minus:
-        return query
-    terms, vectors = list(query.terms), [query.vector]
-    for sign, others in ((1.0, plus), (-1.0, minus)):
-        for other in others:
-            factor, what = split_factor(other)
-            terms.append((sign * factor, what))
-            vectors.append(_features(what, encoder, lookup))
-    factors = [factor for factor, _ in terms]
-    mixed = combine(list(zip(factors, vectors, strict=True)), query.prompt)
-    return replace(query, vector=mixed, terms=tuple(terms))
-
-
-def split_factor(term: str) -> tuple[float, str]:
-    """`2.0:a beach` -> (2.0, "a beach"); 1.0 without a number. Raises PromptError on a negative one."""
-    match = re.match(r"\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*:\s*(?=\S)", term)
-    if match is None:
-        return 1.0, term
-    if float(match[1]) < 0:
+def _lay_out(
+    prompt: str, spans: Sequence[Span], tower: TextTower, concepts: Mapping[str, CustomToken]
+) -> CompiledPrompt:
+    """Embeddings and token weights of a prompt, place by place. Raises as `compile_prompt`."""
+    tokens: list[Token] = []
+    rows = [_rows(tower, [tower.start_id])]
+    for span in spans:
+        span_tokens, span_rows = _span_tokens(span, tower, concepts)
+        tokens += span_tokens
+        rows.append(span_rows)
+    rows.append(_rows(tower, [tower.end_id]))
+    room = tower.n_ctx - 2
+    if not tokens:
+        raise PromptError("no word of the prompt is known to the model's tokenizer", prompt)
+    if len(tokens) > room:
         raise PromptError(
-            f"factor {match[1]}: factors are >= 0; use --minus to subtract", term, match.start(1)
+            f"the prompt has {len(tokens)} tokens and the model takes {room}; the first too many is "
+            f'"{tokens[room].text}"',
+            prompt,
+            # a caret only where it would be true: at the beginning of a span
+            tokens[room].start if tokens[room].start != tokens[room - 1].start else None,
         )
-    return float(match[1]), term[match.end() :]
+    embeddings = torch.cat(rows).unsqueeze(0)
+    weights = torch.tensor([[1.0, *(token.weight for token in tokens), 1.0]], device=embeddings.device)
+    held = {token.name: token for token in concepts.values()}
+    return CompiledPrompt(prompt, tuple(tokens), tuple(held.values()), embeddings, weights)
 
 
-def _features(what: str, encoder: Encoder, lookup: Lookup) -> NDArray[np.float32]:
-    """Features `[embed_dim]` of a text, or of an image where `what` is the path of one."""
-    if has_image_suffix(what):
-        features: NDArray[np.float32] = encoder.encode_files([what])[0]
-        return features
-    return query_vector(what, encoder, lookup)[0]
-
-
-def _span_tokens(span: Span, tower: TextTower, lookup: Lookup) -> tuple[list[Token], Tensor]:
+def _span_tokens(
+    span: Span, tower: TextTower, concepts: Mapping[str, CustomToken]
+) -> tuple[list[Token], Tensor]:
     """A span's places of the context and their embeddings `[n, text_width]`."""
     if span.concept is None:
         ids = tower.token_ids(span.text)
         return [Token(tower.piece(i), span.weight, span.start, span.end) for i in ids], _rows(tower, ids)
-    token = lookup(span.concept)
+    token = concepts[span.concept]
     if token.vectors.shape[1] != tower.width or token.text_tower != tower.table_hash:
         raise ConceptError(
             f"<{token.name}> was learned with {token.embedder or 'another model'} "

@@ -1,8 +1,8 @@
 """The custom tokens of a user: a folder of safetensors files."""
 
 import difflib
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gair_search import paths
@@ -60,8 +60,12 @@ class TokenStore:
         Raises:
             ConceptError: there is none, or there are several and none is chosen.
         """
+        return self.get(self.require_active(chosen))
+
+    def require_active(self, chosen: str | None = None) -> str:
+        """Name of the concept that `*` stands for. Raises as `active`."""
         if (name := chosen or self.active_name) is not None:
-            return self.get(name)
+            return name
         if names := self.names():
             raise ConceptError(
                 f"* could be any of {', '.join(f'<{n}>' for n in names)}; choose with --concept NAME or "
@@ -71,10 +75,6 @@ class TokenStore:
             "* stands for a custom token, and there is none yet: gair learn NAME PHOTO... --parent WORD learns one, "
             "gair concepts import FILE brings one in; write \\* for the character"
         )
-
-    def lookup(self, active: str | None = None) -> Callable[[str], CustomToken]:
-        """What a compiler finds tokens with: by name, and `*` as `active(active)`."""
-        return lambda name: self.active(active) if name == "*" else self.get(name)
 
     def use(self, name: str) -> None:
         """Make a concept the active one, which `*` stands for.
@@ -145,3 +145,25 @@ class TokenStore:
                 if near:
                     hint = f"did you mean {' or '.join(f'<{n}>' for n in near)}?"
                 raise ConceptError(f"unknown concept <{name}>; {hint}")
+
+
+@dataclass(frozen=True)
+class TokenLookup:
+    """The concepts of one query, by name, and `*` for the active one: a file is read once, however often it is named.
+
+    Attributes:
+        store: where the concepts are.
+        chosen: the concept that `*` stands for, see `TokenStore.active`.
+    """
+
+    store: TokenStore
+    chosen: str | None = None
+    _found: dict[str, CustomToken] = field(default_factory=dict, repr=False)
+
+    def __call__(self, name: str) -> CustomToken:
+        """The token of a name, or of `*`. Raises ConceptError as `TokenStore.get` and `active`."""
+        if name == "*":
+            name = self.store.require_active(self.chosen)
+        if name not in self._found:
+            self._found[name] = self.store.get(name)
+        return self._found[name]

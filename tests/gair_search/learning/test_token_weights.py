@@ -13,8 +13,9 @@ from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import GairError, PromptError, TokenWeightError
 from gair_search.learning import token_weights as stori
 from gair_search.learning.token_weights import Preset, TokenWeights
-from gair_search.query.compiler import combine, query_vector
+from gair_search.query.compiler import query_vector
 from gair_search.query.language import parse
+from gair_search.query.terms import weighted_sum
 from gair_search.tokens.custom_token import CustomToken
 
 COLORS = ("red", "blue", "green")
@@ -183,7 +184,7 @@ def test_prompts_with_weights_written_back_give_the_classifier(encoder: Encoder,
     for own, row in zip(learned.prompts, learned.classifier, strict=True):
         assert all(prompt.exact for prompt in own)
         terms = [(1.0, query_vector(prompt.query, encoder, no_concept)[0]) for prompt in own]
-        assert np.allclose(combine(terms, ""), row, atol=1e-4)
+        assert np.allclose(weighted_sum(terms, ""), row, atol=1e-4)
 
 
 def test_pieces_of_one_word_are_written_with_their_geometric_mean(tower: TextTower) -> None:

@@ -5,15 +5,7 @@ from numpy.typing import NDArray
 
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, PromptError
-from gair_search.query.compiler import (
-    combine,
-    compile_prompt,
-    encode,
-    plain_query,
-    query_vector,
-    split_factor,
-    summed,
-)
+from gair_search.query.compiler import compile_prompt, encode, query_vector
 from gair_search.tokens.custom_token import CustomToken
 
 
@@ -108,44 +100,3 @@ def test_explanation_places_every_token(encoder: Encoder) -> None:
         ("red", 1.5, "red dress"),
         ("dress", 1.5, "red dress"),
     ]
-
-
-def test_combine_is_the_normalised_weighted_sum() -> None:
-    x, y = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
-    assert combine([(1, x)], "p").tolist() == [1, 0]
-    assert combine([(3, x), (4, y)], "p").tolist() == pytest.approx([0.6, 0.8])
-    assert combine([(1, x), (-1, y)], "p").tolist() == pytest.approx([0.5**0.5, -(0.5**0.5)])
-    with pytest.raises(PromptError, match="cancel"):
-        combine([(1, x), (-1, x)], "p")
-
-
-@pytest.mark.parametrize(
-    ("term", "expected"),
-    [
-        ("a beach", (1.0, "a beach")),
-        ("2.0:a beach", (2.0, "a beach")),
-        (" +.5 : a beach", (0.5, "a beach")),
-        ("0:x", (0.0, "x")),
-        ("ratio 2:1", (1.0, "ratio 2:1")),
-        ("2:", (1.0, "2:")),
-        ("1e3:x", (1.0, "1e3:x")),
-    ],
-)
-def test_a_number_in_front_is_a_factor(term: str, expected: tuple[float, str]) -> None:
-    assert split_factor(term) == expected
-    with pytest.raises(PromptError, match="use --minus") as caught:
-        split_factor(" -1:y")
-    assert caught.value.position == 1
-
-
-def test_whole_queries_are_added_by_their_factors(encoder: Encoder) -> None:
-    dog = plain_query("a dog", encoder, nobody)
-    assert dog.terms == ((1.0, "a dog"),)
-    assert summed(dog, (), (), encoder, nobody) is dog
-    mixed = summed(dog, ["2:a cat"], ["grass", "0.5:a dog"], encoder, nobody)
-    total = 0.5 * dog.vector + 2 * vector(encoder, "a cat") - vector(encoder, "grass")
-    assert np.allclose(mixed.vector, total / np.linalg.norm(total), atol=1e-6)
-    assert mixed.terms == ((1.0, "a dog"), (2.0, "a cat"), (-1.0, "grass"), (-0.5, "a dog"))
-    assert (mixed.prompt, mixed.tokens, mixed.mixing_weight) == (dog.prompt, dog.tokens, None)
-    with pytest.raises(PromptError, match="cancel each other out"):
-        summed(dog, (), ["a dog"], encoder, nobody)

@@ -5,7 +5,7 @@ import pytest
 
 from gair_search.errors import ConceptError
 from gair_search.tokens.custom_token import CustomToken
-from gair_search.tokens.store import TokenStore
+from gair_search.tokens.store import TokenLookup, TokenStore
 
 
 def token(name: str) -> CustomToken:
@@ -89,10 +89,10 @@ def test_a_lookup_knows_names_and_the_star() -> None:
     for name in "ab":
         store.save(token(name))
     store.use("b")
-    assert [store.lookup()(name).name for name in ("a", "*")] == ["a", "b"]
-    assert [store.lookup("a")(name).name for name in ("b", "*")] == ["b", "a"]
+    assert [TokenLookup(store)(name).name for name in ("a", "*")] == ["a", "b"]
+    assert [TokenLookup(store, "a")(name).name for name in ("b", "*")] == ["b", "a"]
     with pytest.raises(ConceptError, match="unknown concept"):
-        store.lookup()("c")
+        TokenLookup(store)("c")
 
 
 def test_names_that_nothing_can_be_stored_under() -> None:
