@@ -1,5 +1,6 @@
 """Fixtures: the `gair` command in this process, photos, and a machine with a tiny model and a concept."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,23 @@ def gair(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         return (code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def indexed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with five `photos/`, and `home/` with their gallery; a test takes a copy."""
+    root = tmp_path_factory.mktemp("indexed")
+    make_photos(root / "photos", 5)
+    with Engine.open("gair-mini", db=root / "home/galleries/photos", device="cpu") as engine:
+        engine.index(root / "photos", workers=0)
+    return root
+
+
+@pytest.fixture
+def indexed(indexed_once: Path, home: Path) -> Path:
+    """A folder of five photos that are in the gallery, and are not to be changed."""
+    shutil.copytree(indexed_once / "home", home)
+    return indexed_once / "photos"
 
 
 @pytest.fixture

@@ -28,9 +28,8 @@ from support.rest_server import rest_server
     ],
 )
 def test_errors_for_people_and_for_programs(
-    gair: Gair, photos: Path, args: list[str], code: int, kind: str, said: str
+    gair: Gair, indexed: Path, args: list[str], code: int, kind: str, said: str
 ) -> None:
-    gair("index", photos)
     ended, out, err = gair(*args, "--json")
     answer = json.loads(out)
     assert (ended, answer["error"]["type"]) == (code, kind)

@@ -14,8 +14,7 @@ PROMPT = "a <my-dress> on (grass:1.5)"
 QUICK = ("--steps", "2", "--scheduler", "ddim", "--seed", "0")
 
 
-def test_a_prompt_finds_hits(gair: Gair, photos: Path, home: Path) -> None:
-    gair("index", photos)
+def test_a_prompt_finds_hits(gair: Gair, indexed: Path, home: Path) -> None:
     code, out, _ = gair("query", "a (red:1.5) blob", "-k", "3", "--json")
     answer = json.loads(out)
     assert list(answer) == ["prompt", "model", "gallery", "hits"]
@@ -39,8 +38,7 @@ def test_a_pipe_gets_plain_lines(gair: Gair, photos: Path) -> None:
     assert str(odd) in [row[2] for row in rows]
 
 
-def test_explain_shows_the_parse(gair: Gair, photos: Path) -> None:
-    gair("index", photos)
+def test_explain_shows_the_parse(gair: Gair, indexed: Path) -> None:
     _, out, _ = gair("query", "a (red dress:1.5)", "--explain", "--plus", "2:grass")
     rows = [line.split() for line in out.splitlines()]
     assert ["red", "1.50", "red", "dress"] in rows
@@ -51,10 +49,9 @@ def test_explain_shows_the_parse(gair: Gair, photos: Path) -> None:
 
 
 def test_prompts_from_a_file_and_from_standard_input(
-    gair: Gair, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gair: Gair, indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    gair("index", photos)
     (tmp_path / "q.txt").write_text("a (red) blob\n")
     assert json.loads(gair("query", f"@{tmp_path}/q.txt", "--json")[1])["prompt"] == "a (red) blob"
     monkeypatch.setattr(sys, "stdin", io.StringIO("from stdin\n"))
