@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from support.photos import make_photos
 
 from gair_search.gallery.embedded import EmbeddedGallery
@@ -21,6 +22,7 @@ def content(folder: Path) -> tuple[dict[str, dict], dict[str, np.ndarray]]:
     return records, vectors
 
 
+@pytest.mark.slow
 def test_killed_runs_resume_to_the_same_gallery(tmp_path: Path) -> None:
     make_photos(tmp_path / "photos", 40)
     zygote = Path(__file__).parent.parent / "support" / "zygote.py"

@@ -6,6 +6,7 @@ import random
 import zipfile
 from pathlib import Path
 
+import pytest
 from support.photos import encoded, picture
 
 from gair_search.encoder.clip import Encoder
@@ -54,6 +55,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     return bytes(content)
 
 
+@pytest.mark.slow
 def test_500_mutated_files_are_all_accounted_for(encoder: Encoder, tmp_path: Path) -> None:
     rng = random.Random(20)
     originals = {kind: encoded(picture(i, (120, 90)), kind) for i, kind in enumerate(KINDS)}

@@ -27,6 +27,7 @@ def generator(tiny: Encoder) -> Generator:
     return Generator.load(tiny)
 
 
+@pytest.mark.slow
 def test_all_ways_see_the_same_images(tiny: Encoder, generator: Generator, tmp_path: Path) -> None:
     part = SearchCost(tiny, generator, 2, (), SamplingConfig(steps=1))
     part.run(3, tmp_path, tiny.device)
@@ -82,6 +83,7 @@ def test_figures_are_held_against_the_loop_s(tiny: Encoder, generator: Generator
     assert "2 searches over 1 seed(s)" in part.table().note
 
 
+@pytest.mark.slow
 def test_stored_tokens_are_searched_for(tiny: Encoder, generator: Generator, tmp_path: Path) -> None:
     token = stand_in(0, 0, tiny)
     TokenStore().save(token)

@@ -66,6 +66,7 @@ def part(encoder: Encoder, folder: Path, rounds: int) -> LearningCost:
     return LearningCost(encoder, Generator.load(encoder), pipeline_folder(encoder.spec), rounds, 2, [folder])
 
 
+@pytest.mark.slow
 def test_both_are_timed(tiny: Encoder, tmp_path: Path) -> None:
     learning = part(tiny, tmp_path / "photos", 2)
     learning.run(0, tmp_path, tiny.device)
@@ -85,6 +86,7 @@ def test_both_are_timed(tiny: Encoder, tmp_path: Path) -> None:
     assert "2 photos, 10 vectors, batches of 4, 2 steps a round" in learning.table().note
 
 
+@pytest.mark.slow
 def test_a_generator_need_not_be_square(own_tiny_folder: Path, tmp_path: Path) -> None:
     folder = own_tiny_folder
     config = folder / "generator/unet/config.json"

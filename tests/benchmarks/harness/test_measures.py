@@ -79,6 +79,7 @@ def test_equal_to_scikit_learn(seed: int) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=40))
+@pytest.mark.slow
 def test_roc_auc_with_ties_equals_scikit_learn(pairs: list[tuple[int, bool]]) -> None:
     scores, flags = [score for score, _ in pairs], [flag for _, flag in pairs]
     if len(set(flags)) < 2:
@@ -126,6 +127,7 @@ def test_summary() -> None:
         measures.summary([])
 
 
+@pytest.mark.slow
 def test_paired_bootstrap_interval_is_the_normal_one_where_that_holds() -> None:
     rng = np.random.default_rng(0)
     b = rng.random(400)

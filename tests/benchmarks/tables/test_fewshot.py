@@ -163,6 +163,7 @@ def test_tokens_learn_to_tell_classes_apart(encoder: Encoder) -> None:
     assert torch.equal(found, methods.tokens(encoder.text_tower, given, 3, settings))
 
 
+@pytest.mark.slow
 def test_the_table_in_small_with_resume_and_runs(
     tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

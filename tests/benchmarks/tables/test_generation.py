@@ -91,6 +91,7 @@ def test_the_encoder_judge_goes_by_mean_images_and_by_texts(encoder: Encoder, tm
     assert judge.name == "gair-mini"
 
 
+@pytest.mark.slow
 def test_the_pixel_judge_reads_renderings_that_it_has_not_seen() -> None:
     places = ["beach", "forest", "night sky", "desert"]
 
@@ -113,6 +114,7 @@ def test_the_pixel_judge_reads_renderings_that_it_has_not_seen() -> None:
     assert np.array_equal(again[0], by_object)
 
 
+@pytest.mark.slow
 def test_the_table_in_small_with_resume(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +153,7 @@ def test_the_table_in_small_with_resume(
         assert by_method[OURS]["average"]["mean"] == by_seed[1]
 
 
+@pytest.mark.slow
 def test_another_encoder_judges_photos(model: Encoder, tiny: Encoder, tmp_path: Path) -> None:
     for i, name in enumerate(("mine", "yours")):
         make_photos(tmp_path / "concepts" / name, 4, first=10 * i)
@@ -174,6 +177,7 @@ def test_another_encoder_judges_photos(model: Encoder, tiny: Encoder, tmp_path: 
         generation(model, settings, tmp_path / "work", model)
 
 
+@pytest.mark.slow
 def test_blank_images_show_nothing(model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_2, "_RENDERINGS", 30)
     black = lambda self, told, *_: torch.zeros(len(told), 16, 16, 3, dtype=torch.uint8)  # noqa: E731

@@ -67,6 +67,7 @@ def test_modified_prompt_weighting_with_weights_1_changes_nothing_and_leaves_no_
     assert not any(b._forward_pre_hooks for b in encoder.text_tower.blocks)
 
 
+@pytest.mark.slow
 def test_the_table_in_small_with_resume_and_runs(
     encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ def test_figure_4_is_of_all_vectors_and_attributes(model: Encoder) -> None:
     assert values["a"]["cosine"]["mean"] == pytest.approx((1 + pairs[0] + pairs[1]) / 3, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_tables_in_small_share_tokens(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +175,7 @@ def test_the_tables_in_small_share_tokens(
     assert again.values["methods"][OURS][AUCS[0]]["mean"] == found[OURS][AUCS[0]]["by seed"][1]
 
 
+@pytest.mark.slow
 def test_without_a_generator_what_needs_one_is_left_out(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +190,7 @@ def test_without_a_generator_what_needs_one_is_left_out(
         recognition(model, replace(SMALL, negatives="drawn"), tmp_path)
 
 
+@pytest.mark.slow
 def test_drawn_negatives_are_drawn_once(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

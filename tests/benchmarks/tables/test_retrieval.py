@@ -186,6 +186,7 @@ def test_captions_reach_the_diffusion_loss_with_their_own_image(study: Study) ->
     assert torch.allclose(latents[2], problem.denoiser.of(0).latents[1])
 
 
+@pytest.mark.slow
 def test_the_table_in_small_with_resume_and_runs(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

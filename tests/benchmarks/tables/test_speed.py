@@ -28,6 +28,7 @@ def bare(tiny: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     return Encoder(resolve(f"local-dir:{folder}"), "cpu")
 
 
+@pytest.mark.slow
 def test_one_report_of_all_parts(tiny: Encoder) -> None:
     steps: list[tuple[int, int]] = []
     report = speed(tiny, SpeedConfig(**QUICK), lambda *step: steps.append(step))
@@ -61,6 +62,7 @@ def test_without_a_generator_two_parts_are_left_out_and_named(bare: Encoder) -> 
         speed(bare, SpeedConfig(("gair",), **QUICK))
 
 
+@pytest.mark.slow
 def test_another_generator_is_taken_by_both(bare: Encoder, tiny: Encoder, tmp_path: Path) -> None:
     assert tiny.spec.folder is not None
     parts = str(tiny.spec.folder / "generator")  # without a text encoder
@@ -72,6 +74,7 @@ def test_another_generator_is_taken_by_both(bare: Encoder, tiny: Encoder, tmp_pa
         speed(bare, SpeedConfig(("learning",), generator=str(tmp_path / "none"), **QUICK))
 
 
+@pytest.mark.slow
 def test_what_can_t_be_timed_is_said_before_anything_is(tiny: Encoder, tmp_path: Path) -> None:
     with pytest.raises(GairError, match='no part "query"; there are: text, indexing, learning, gair'):
         speed(tiny, SpeedConfig(("query",)))

@@ -36,6 +36,7 @@ def test_skipped_files_make_exit_code_3(gair: Gair, photos: Path) -> None:
     assert report["skipped"][0]["path"] == str(photos / "bad.jpg")
 
 
+@pytest.mark.slow
 def test_an_interruption_says_how_to_go_on(photos: Path, home: Path) -> None:
     """Ctrl-C in a real process, while it indexes with workers."""
     make_photos(photos, 600)

@@ -10,6 +10,7 @@ from gair_search.encoder import download
 from gair_search.errors import ModelError
 
 
+@pytest.mark.slow
 def test_pulling_without_an_answer_fails_within_10_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that takes the connection and never answers."""
     from huggingface_hub import constants

@@ -71,6 +71,7 @@ def test_full_captions_find_their_images(encoder: Encoder, scenes: list[Scene], 
     assert (similarity.argmax(1) == np.arange(N)).mean() > 0.85
 
 
+@pytest.mark.slow
 def test_an_instance_is_recognised_elsewhere(encoder: Encoder) -> None:
     items = [instance(i, "test") for i in range(60)]
     places = list(BACKGROUNDS)

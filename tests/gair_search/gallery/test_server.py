@@ -23,6 +23,7 @@ def rest() -> Iterator[RestServer]:
         yield server
 
 
+@pytest.mark.slow
 def test_passing_failures_are_retried(rest: RestServer) -> None:
     gallery = ServerGallery.connect(rest.url, "photos", KEY)
     for status in (503, 500, 429, 408):
@@ -31,6 +32,7 @@ def test_passing_failures_are_retried(rest: RestServer) -> None:
         assert rest.fail == 0
 
 
+@pytest.mark.slow
 def test_failures_that_stay_are_told_after_some_tries(
     rest: RestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +78,7 @@ def test_a_refused_connection_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         gallery.count()
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "ATTEMPTS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:

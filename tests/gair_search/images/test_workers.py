@@ -65,6 +65,7 @@ def test_workers_give_the_same_in_the_same_order(tmp_path: Path) -> None:
             assert np.array_equal(one.pixels, other.pixels)
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_its_decoder_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
     make_photos(tmp_path, 12)
     for place in (3, 7):
@@ -79,6 +80,7 @@ def test_a_file_that_kills_its_decoder_is_reported_and_the_rest_goes_on(tmp_path
     assert all("crashed" in s.reason for s in skipped)
 
 
+@pytest.mark.slow
 def test_a_worker_may_die_while_the_consumer_is_busy(tmp_path: Path) -> None:
     """As it always does while a batch is embedded: the pool is broken before its earlier results are taken."""
     make_photos(tmp_path, 12)

@@ -65,6 +65,7 @@ def learned(encoder: Encoder, number: int, projection: bool, method: Method, ste
     ("method", "steps", "numbers"),
     [("prompt tuning", 100, (7000, 7100, 7200)), ("textual inversion", 60, (7000,))],
 )
+@pytest.mark.slow
 def test_the_projection_keeps_norms_in_the_attributes_range(
     encoder: Encoder, method: Method, steps: int, numbers: tuple[int, ...]
 ):

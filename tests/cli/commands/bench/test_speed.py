@@ -10,6 +10,7 @@ from support.photos import make_photos
 from gair_search.benchmarks.tables import speed
 
 
+@pytest.mark.slow
 def test_speed_prints_a_table_a_part_and_json(gair: Gair, tiny_folder: Path, tmp_path: Path) -> None:
     told = [
         "--model",
