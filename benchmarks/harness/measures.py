@@ -62,20 +62,6 @@ def category_auc(member: ArrayLike) -> float:
     return float((curve[1:] + curve[:-1]).sum() / 2 / (len(curve) - 1))
 
 
-def roc_auc(scores: ArrayLike, positive: ArrayLike) -> float:
-    """Chance that a positive scores above a negative, ties as one half.
-
-    Raises:
-        ValueError: no positive, or no negative.
-    """
-    values, flags = np.asarray(scores, np.float64), np.asarray(positive, bool)
-    high, low = values[flags], np.sort(values[~flags])
-    if not len(high) or not len(low):
-        raise ValueError(f"ROC AUC of {len(high)} positives and {len(low)} negatives: it needs both")
-    below = np.searchsorted(low, high, "left") + np.searchsorted(low, high, "right")
-    return float(below.sum() / 2 / len(high) / len(low))
-
-
 def d_prime(scores: ArrayLike, positive: ArrayLike) -> float:
     """How far positives score above negatives, in standard deviations: d' (Green and Swets 1966).
 

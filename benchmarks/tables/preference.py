@@ -33,7 +33,7 @@ from gair_search.benchmarks.harness.combination_rankings import (
     UP,
     CombinationRankings,
 )
-from gair_search.benchmarks.harness.measures import paired_bootstrap, roc_auc, summary
+from gair_search.benchmarks.harness.measures import paired_bootstrap, summary
 from gair_search.benchmarks.harness.report import Report
 from gair_search.benchmarks.harness.run import ProgressCounter, RunConfig
 from gair_search.benchmarks.methods.prompts import WEIGHTINGS, Method
@@ -49,6 +49,7 @@ from gair_search.benchmarks.presentation.preference import (
 )
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError
+from gair_search.learning.report import auc
 from gair_search.progress import Progress
 
 ZERO_SHOT_AUC = 0.75
@@ -162,7 +163,8 @@ class _Pools:
         for name, phrase in CELEBA_PHRASES.items():
             text = self.encoder.encode_texts([f"a photo of a person {phrase}"])[0]
             labels = data.labels[name][data.test]
-            if labels.any() and not labels.all() and roc_auc(images @ text, labels) >= ZERO_SHOT_AUC:
+            scores = images @ text
+            if labels.any() and not labels.all() and auc(scores[labels], scores[~labels]) >= ZERO_SHOT_AUC:
                 kept.append(name)
         return kept
 

@@ -22,7 +22,7 @@ from gair_search.benchmarks.harness.learned_tokens import (
     LearnedTokens,
     TrialsConfig,
 )
-from gair_search.benchmarks.harness.measures import roc_auc, summary
+from gair_search.benchmarks.harness.measures import summary
 from gair_search.benchmarks.harness.report import Report
 from gair_search.benchmarks.harness.run import ProgressCounter
 from gair_search.benchmarks.harness.sheets import SHOWN
@@ -45,6 +45,7 @@ from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import DatasetError
 from gair_search.learning.attributes import average_embeddings
 from gair_search.learning.joint import Settings as Learning
+from gair_search.learning.report import auc
 from gair_search.learning.templates import CLASSIFICATION, Slot
 from gair_search.progress import Progress
 
@@ -187,7 +188,7 @@ def token_measures(tested: TrialFeatures, concept: Features, parent: Features) -
         )
     )
     found = {
-        name: roc_auc(np.concatenate([high, low]) @ concept, [True] * len(high) + [False] * len(low))
+        name: auc(high @ concept, low @ concept)
         for name, (high, low) in sides.items()
         if len(high) and len(low)
     }

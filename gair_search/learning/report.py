@@ -90,10 +90,20 @@ def nearest_words(token: CustomToken, tower: "TextTower", k: int = 5) -> list[li
     return found
 
 
-def auc(positive: NDArray[np.float32], negative: NDArray[np.float32]) -> float:
-    """Area under the ROC curve: the share of pairs in which the positive has the higher score; ties count half."""
-    above = (positive[:, None] > negative).mean() + (positive[:, None] == negative).mean() / 2
-    return float(above)
+def auc(positive: NDArray[np.floating], negative: NDArray[np.floating]) -> float:
+    """Area under the ROC curve: the share of pairs in which the positive has the higher score; ties count half.
+
+    Args:
+        positive, negative: scores, `[n]` and `[m]`.
+
+    Raises:
+        ValueError: no positive, or no negative.
+    """
+    if not len(positive) or not len(negative):
+        raise ValueError(f"AUC of {len(positive)} positives and {len(negative)} negatives: it needs both")
+    low = np.sort(negative)
+    below = np.searchsorted(low, positive, "left") + np.searchsorted(low, positive, "right")
+    return float(below.sum() / 2 / len(positive) / len(negative))
 
 
 def quality(

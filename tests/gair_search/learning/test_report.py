@@ -3,6 +3,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from gair_search.encoder.clip import Encoder
@@ -59,6 +61,17 @@ def test_a_word_of_the_table_is_its_own_nearest(encoder: Encoder) -> None:
     assert [row[0] for row in words] == [("dress", 1.0), ("red", 1.0)]
     for row in words:
         assert len(row) == len({word for word, _ in row}) == 3
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=40))
+@pytest.mark.slow
+def test_auc_with_ties_equals_scikit_learn(pairs: list[tuple[int, bool]]) -> None:
+    scores, flags = np.array([float(score) for score, _ in pairs]), np.array([flag for _, flag in pairs])
+    if flags.all() or not flags.any():
+        with pytest.raises(ValueError, match="it needs both"):
+            auc(scores[flags], scores[~flags])
+        return
+    assert auc(scores[flags], scores[~flags]) == pytest.approx(roc_auc_score(flags, scores), abs=1e-9)
 
 
 def test_auc_is_scikit_learn_s_with_ties_and_at_its_ends() -> None:
