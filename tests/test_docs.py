@@ -29,8 +29,11 @@ REPOSITORY = Path(__file__).parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 COMMENT = re.compile(r"<!-- (needs|not run): (.+?) -->\s*\Z")
 NAMING_COMMANDS = [REPOSITORY / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md")]
-FOREIGN_OPTIONS = {"--no-deps"}
-"""What the docs write alone and is no option of ours."""
+SCRIPTS = sorted((REPOSITORY / "benchmarks/scripts").glob("*.py"))
+OTHER_OPTIONS = {
+    option for script in SCRIPTS for option in re.findall(r'"(--[a-z-]+)"', script.read_text("utf-8"))
+}
+"""Options that the docs name and no command of `gair` has: those of the scripts."""
 
 FOLDERS = ("gair_search", "indexer", "benchmarks", "cli", "tests", "training", "docs", "examples")
 """Whatever the docs name below these is a file or folder of the repository."""
@@ -239,7 +242,7 @@ def test_commands_parse(block: Block) -> None:
 @pytest.mark.parametrize("page", [*PAGES, *NAMING_COMMANDS], ids=lambda page: page.name)
 def test_commands_and_options_in_the_text_are_there(page: Path) -> None:
     """`gair ...` in a sentence names a command and options of its own; an option alone is one of some command's."""
-    every = options(typer.main.get_command(app.app)) | FOREIGN_OPTIONS
+    every = options(typer.main.get_command(app.app)) | OTHER_OPTIONS
     for code in inline_code(page.read_text("utf-8")):
         words = re.findall(r"[^\s\[\]|=,]+", code)
         if words[:1] == ["gair"]:
