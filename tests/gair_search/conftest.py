@@ -1,4 +1,4 @@
-"""Fixtures of GAIR's tests: a tiny model with its generator, a token, and an engine that has both."""
+"""Fixtures: a tiny model with its generator, a token, and an engine that has both."""
 
 from collections.abc import Iterator
 from pathlib import Path
