@@ -2,10 +2,14 @@
 
 import os
 import pty
+import select
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Literal, TextIO
+
+_QUIET = 0.1
+"""Seconds after which a terminal that shows nothing more has shown all: it is a little late."""
 
 
 class Terminal:
@@ -18,16 +22,15 @@ class Terminal:
     def __init__(self) -> None:
         self._reader, writer = pty.openpty()
         termios.tcsetwinsize(writer, (24, 80))
-        os.set_blocking(self._reader, False)
         self.stream: TextIO = os.fdopen(writer, "w")
 
     def read(self) -> str:
         """What was shown since the last time."""
         self.stream.flush()
-        try:
-            return os.read(self._reader, 1 << 20).decode()
-        except BlockingIOError:
-            return ""
+        shown = b""
+        while select.select([self._reader], [], [], _QUIET)[0]:
+            shown += os.read(self._reader, 1 << 16)
+        return shown.decode()
 
     def close(self) -> None:
         self.stream.close()
