@@ -98,7 +98,7 @@ def explain(
             _explain_prompt(engine, options.read_prompt(prompt), concept, html, as_json)
             return
         assert folder is not None
-        from gair_search.indexer.explain import read_prompts
+        from gair_search.indexer.explain import TEMPLATE, read_prompts
         from gair_search.learning.token_weights import Preset
 
         own = read_prompts(prompts) if prompts else None
@@ -109,7 +109,7 @@ def explain(
             report = engine.explain(
                 folder,
                 own,
-                templates=template or (),
+                templates=template or (TEMPLATE,),
                 preset=Preset(learning_rate, epochs, whole_words=whole_words),
                 seed=seed,
                 workers=workers,
