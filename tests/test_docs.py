@@ -272,6 +272,15 @@ def test_the_architecture_names_every_module() -> None:
     assert rooms == set(sections)
 
 
+def test_the_api_shows_every_room() -> None:
+    pages = "".join(path.read_text("utf-8") for path in (REPOSITORY / "docs/api").rglob("*.md"))
+    shown = set(re.findall(r"^::: gair_search\.([\w.]+)$", pages, re.M))
+    below = [path for path in (REPOSITORY / "gair_search").iterdir() if path.is_dir() or path.suffix == ".py"]
+    rooms = {path.stem for path in below} - {"__init__", "__pycache__", "pretrained", "benchmarks"}
+    parts = {path.parent.name for path in (REPOSITORY / "benchmarks").glob("*/__init__.py")}
+    assert shown == rooms | {f"benchmarks.{part}" for part in parts}
+
+
 @pytest.mark.parametrize("page", [*PAGES, *NAMING_COMMANDS[:2]], ids=lambda page: page.name)
 def test_files_in_the_text_are_there(page: Path) -> None:
     for code in inline_code(page.read_text("utf-8")):
