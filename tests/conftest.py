@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -10,6 +11,9 @@ from hypothesis import settings
 from gair_search.encoder import models
 from gair_search.encoder.clip import Encoder
 from gair_search.gallery.base import Gallery
+
+if TYPE_CHECKING:
+    from gair_search.generation.generator import Generator
 
 # the same examples in every run, however slow the machine is
 settings.register_profile("gair", deadline=None, derandomize=True)
@@ -49,6 +53,14 @@ def own_tiny_folder(tiny_folder: Path, tmp_path: Path) -> Path:
 def tiny(tiny_folder: Path) -> Encoder:
     """The tiny model on the CPU."""
     return Encoder(models.resolve(f"local-dir:{tiny_folder}"), "cpu")
+
+
+@pytest.fixture(scope="session")
+def generator(tiny: Encoder) -> "Generator":
+    """The tiny model's generator."""
+    from gair_search.generation.generator import Generator
+
+    return Generator.load(tiny)
 
 
 @pytest.fixture(params=["edge", "memory", "http"])

@@ -1,30 +1,18 @@
-"""Fixtures: a tiny model with its generator, a token, and an engine that has both."""
+"""Fixtures: a token of the tiny model, and an engine that has both."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.generator import tiny_model, tiny_token
+from support.generator import tiny_token
 from support.points import point
 
-from gair_search.encoder import models
 from gair_search.encoder.clip import Encoder
 from gair_search.engine import Engine
 from gair_search.gallery import GalleryConfig
 from gair_search.generation.generator import Generator
 from gair_search.tokens.custom_token import CustomToken
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
-    folder = tiny_model(tmp_path_factory.mktemp("model") / "tiny")
-    return Encoder(models.resolve(f"local-dir:{folder}"), "cpu")
-
-
-@pytest.fixture(scope="session")
-def generator(tiny: Encoder) -> Generator:
-    return Generator.load(tiny)
 
 
 @pytest.fixture

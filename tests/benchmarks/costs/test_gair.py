@@ -22,11 +22,6 @@ from gair_search.tokens.store import TokenStore
 _, UPPER, REFINED, WHOLE = WAYS
 
 
-@pytest.fixture(scope="module")
-def generator(tiny: Encoder) -> Generator:
-    return Generator.load(tiny)
-
-
 @pytest.mark.slow
 def test_all_ways_see_the_same_images(tiny: Encoder, generator: Generator, tmp_path: Path) -> None:
     part = SearchCost(tiny, generator, 2, (), SamplingConfig(steps=1))

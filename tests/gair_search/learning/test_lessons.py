@@ -9,7 +9,6 @@ import pytest
 import torch
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image, ImageOps
-from support.generator import tiny_model
 from support.photos import picture
 
 from gair_search.encoder.clip import Encoder
@@ -25,21 +24,6 @@ QUICK = Settings(
     n_vectors=2, lambda_ce=0.1, learning_rate=1e-2, steps=4, check_every=2, views=1, held_out_noises=2
 )
 WORDS = ("red", "old", "striped")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def tiny(folder: Path) -> Encoder:
-    return Encoder(resolve(f"local-dir:{folder}"), "cpu")
-
-
-@pytest.fixture(scope="module")
-def generator(tiny: Encoder) -> Generator:
-    return Generator.load(tiny)
 
 
 @pytest.fixture
@@ -63,8 +47,8 @@ def test_views_are_square_and_seeded():
     assert lessons.views(picture(0), 0) == []
 
 
-def test_settings_are_the_model_s_own_else_the_paper_s(folder: Path, tmp_path: Path):
-    spec = resolve(f"local-dir:{folder}")
+def test_settings_are_the_model_s_own_else_the_paper_s(tiny_folder: Path, tmp_path: Path):
+    spec = resolve(f"local-dir:{tiny_folder}")
     assert lessons.settings_for(spec) == PAPER
     own = replace(spec, architecture=f"local-dir:{tmp_path}")
     (tmp_path / "learning.json").write_text('{"n_vectors": 3, "steps": 70}')
@@ -202,8 +186,8 @@ def test_a_token_and_what_its_file_says(tiny: Encoder, generator: Generator, pho
     assert not np.array_equal(learned(2).token.vectors, token.vectors)
 
 
-def test_a_generator_in_half_precision_as_on_cuda(folder: Path, photos: list[Image.Image]):
-    encoder = Encoder(resolve(f"local-dir:{folder}"), "cpu")
+def test_a_generator_in_half_precision_as_on_cuda(tiny_folder: Path, photos: list[Image.Image]):
+    encoder = Encoder(resolve(f"local-dir:{tiny_folder}"), "cpu")
     encoder.dtype = torch.bfloat16
     own = Generator.load(encoder)
     assert own.unet.dtype == torch.bfloat16
