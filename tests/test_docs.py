@@ -19,6 +19,7 @@ import typer.core
 import typer.main
 from markdown_it import MarkdownIt
 from support.pervl import make_pervl
+from test_architecture import ORDER
 
 import gair_search
 from gair_search import Engine
@@ -270,6 +271,8 @@ def test_the_architecture_names_every_module() -> None:
         assert set(re.findall(r"^\| `([\w./]+)` \|", section, re.M)) == here, room
     rooms = {path.parent.name for path in (REPOSITORY / "gair_search").glob("*/__init__.py")}
     assert rooms == set(sections)
+    order = " < ".join(", ".join(floor) for floor in ORDER)
+    assert order in " ".join(text.split())
 
 
 def test_the_api_shows_every_room() -> None:
