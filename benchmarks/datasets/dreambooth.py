@@ -18,7 +18,7 @@ TABLE = "prompts_and_classes.txt"
 _GET = "get https://github.com/google/dreambooth; {folder} is to be its folder dataset/, with " + TABLE
 
 
-def classes(folder: Path) -> dict[str, str]:
+def subject_classes(folder: Path) -> dict[str, str]:
     """Subject -> class, from the data set's own table.
 
     Raises:
@@ -42,7 +42,7 @@ def dreambooth(folder: Path, shots: int = 3, seed: int = 0) -> RetrievalSet:
     Raises:
         DatasetError: the table, a subject's folder or its photos are absent.
     """
-    parents = classes(folder)
+    parents = subject_classes(folder)
     by_folder = pictures_by_class(folder)
     photos = {subject: by_folder.get(subject, ()) for subject in parents}
     missing = [f"{folder / subject}/*.jpg" for subject, found in photos.items() if len(found) <= shots]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gair_search.benchmarks.datasets.base import Picture, absent_files_error, first_existing
-from gair_search.benchmarks.datasets.dreambooth import classes as dreambooth_parents
+from gair_search.benchmarks.datasets.dreambooth import subject_classes
 from gair_search.benchmarks.datasets.folders import complete_classes
 from gair_search.benchmarks.datasets.labelled import (
     ClassSet,
@@ -48,7 +48,7 @@ def dreambooth_classes(
         DatasetError: the table or photos are absent.
     """
     photos = _dreambooth_photos(folder)
-    parents = dreambooth_parents(folder)
+    parents = subject_classes(folder)
     names = list(dict.fromkeys(parents.values()))[:n]
     classes = tuple(class_named(name, DREAMBOOTH_DESCRIPTIONS.get(name, ())) for name in names)
     groups = [
@@ -77,7 +77,7 @@ def dreambooth_subjects(
 
 def _dreambooth_photos(folder: Path) -> dict[str, list[Picture]]:
     """Subject -> photos. Raises DatasetError where they are absent."""
-    parents = dreambooth_parents(folder)
+    parents = subject_classes(folder)
     found = complete_classes(folder, "DreamBooth")
     missing = [f"{folder / subject}/*.jpg" for subject in parents if subject not in found]
     if missing:

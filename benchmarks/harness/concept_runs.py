@@ -57,7 +57,7 @@ class ConceptRunConfig(RunConfig):
             "shots": self.shots or self.SHOTS[self.dataset],
             "attributes": list(self.subspace_attributes),
             "learning": asdict(self.learning(encoder)),
-            "polar": asdict(polar.settings_for(encoder.spec)),
+            "polar": asdict(polar.read_polar_config(encoder.spec)),
         }
 
     def token_key(self, encoder: Encoder) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Study:
         queries: what is asked of it.
         images: features of the concept images, `[n, embed_dim]`.
         others: features of the gallery without the concept images, `[N, embed_dim]`; no label goes with them.
-        settings: of learning.
+        learning: how tokens are learned.
         words: the attributes; those of the vocabulary that are nearest to the parent where empty.
         seed: of learning.
         generator: for the diffusion loss and for GAIR.
@@ -71,7 +71,7 @@ class Study:
     queries: tuple[RetrievalQuery, ...]
     images: Features
     others: Features
-    settings: Settings
+    learning: Settings
     words: tuple[str, ...] = ()
     seed: int = 0
     generator: "Generator | None" = None
@@ -87,7 +87,7 @@ class Study:
     def attributes(self) -> list[str]:
         """The attributes."""
         return list(self.words) or attributes.nearest(
-            self.encoder.text_tower, self.concept.parent, self.settings.n_attributes
+            self.encoder.text_tower, self.concept.parent, self.learning.n_attributes
         )
 
     @cached_property
@@ -98,10 +98,10 @@ class Study:
             ConceptError: too few images in the gallery are not the concept. ImageError.
         """
         images = [picture.image(_SIDE) for picture in self.concept.images]
-        settings = replace(self.settings, projection=True)
+        learning = replace(self.learning, projection=True)
         parent, words = self.concept.parent, self.attributes
         problem = prepare(
-            images, parent, self.encoder, self.negatives, settings, words, self.generator, self.seed
+            images, parent, self.encoder, self.negatives, learning, words, self.generator, self.seed
         )
         return replace(problem, captions=self.captions)
 
@@ -122,7 +122,7 @@ class Study:
             (text, number)
             for text, number in captions
             if text.count("{}") == 1
-            and Slot.template(tower, text, parent).length(self.settings.n_vectors) <= tower.n_ctx
+            and Slot.template(tower, text, parent).length(self.learning.n_vectors) <= tower.n_ctx
         )
 
     def negatives(self, parent: Features, concept: Features) -> Features:
@@ -216,13 +216,13 @@ def learn_token_by(study: Study, name: str) -> Learned:
         KeyboardInterrupt: at once; a token that was cut short is no result.
     """
     method, projection = LEARNED[name]
-    return learn_token(study, replace(study.settings, projection=projection).by(method))
+    return learn_token(study, replace(study.learning, projection=projection).by(method))
 
 
-def learn_token(study: Study, settings: Settings) -> Learned:
-    """Learn a token by settings of one's own, from the study's problem. Raises as `learn_token_by`."""
-    problem = study.problem if settings.projection else replace(study.problem, subspace=None)
-    learned = learn_vectors(problem, study.encoder.text_tower, settings, study.seed)
+def learn_token(study: Study, learning: Settings) -> Learned:
+    """Learn a token by a configuration of its own, from the study's problem. Raises as `learn_token_by`."""
+    problem = study.problem if learning.projection else replace(study.problem, subspace=None)
+    learned = learn_vectors(problem, study.encoder.text_tower, learning, study.seed)
     if learned.stopped:
         raise KeyboardInterrupt
     return learned
@@ -266,11 +266,11 @@ def palavra_loss(concept: Tensor, image: Tensor, parent: Tensor, temperature: fl
 def learn_polar_update(study: Study) -> Tensor:
     """POLAR's update for a concept: factors `[2, rank, text_width]` (see `polar.py`)."""
     draws = np.random.default_rng(study.seed)
-    drawn = np.resize(draws.permutation(len(PARAPHRASES)), len(study.images))
-    texts = [PARAPHRASES[i].format(f"{polar.IDENTIFIER} {study.concept.parent}") for i in drawn]
-    settings = polar.settings_for(study.encoder.spec)
+    templates = np.resize(draws.permutation(len(PARAPHRASES)), len(study.images))
+    texts = [PARAPHRASES[i].format(f"{polar.IDENTIFIER} {study.concept.parent}") for i in templates]
+    config = polar.read_polar_config(study.encoder.spec)
     return polar.learn_update(
-        study.encoder.text_tower, texts, torch.from_numpy(study.images), settings, study.seed
+        study.encoder.text_tower, texts, torch.from_numpy(study.images), config, study.seed
     )
 
 
@@ -282,7 +282,7 @@ def query_features_with_update(study: Study, factors: Features) -> Features:
     return features
 
 
-def prompt_of(query: RetrievalQuery, parent: str) -> str:
+def query_prompt(query: RetrievalQuery, parent: str) -> str:
     """A query's text in the query language, the custom token before the parent; without one where it is ""."""
     subject = f"<{_NAME}> {parent}".rstrip()
     return replace(query, template=escape(query.template)).text(subject)
@@ -291,7 +291,7 @@ def prompt_of(query: RetrievalQuery, parent: str) -> str:
 def query_features(study: Study, vectors: Features, with_parent: bool = True) -> Features:
     """Text features of the queries with a token `[n_vectors, text_width]`, before the parent or in its place."""
     parent = study.concept.parent if with_parent else ""
-    prompts = [prompt_of(query, parent) for query in study.queries]
+    prompts = [query_prompt(query, parent) for query in study.queries]
     token = _custom_token(study.encoder, vectors)
     return np.stack([query_vector(prompt, study.encoder, lambda _: token)[0] for prompt in prompts])
 
@@ -314,7 +314,7 @@ def gair_queries(study: Study, vectors: Features, options: GairConfig) -> list[t
 
 def query_mixture(study: Study, query: RetrievalQuery, vectors: Features) -> Mixture:
     """A query with a token `[n_vectors, text_width]`, and with the attributes in its place."""
-    token, prompt = _custom_token(study.encoder, vectors), prompt_of(query, study.concept.parent)
+    token, prompt = _custom_token(study.encoder, vectors), query_prompt(query, study.concept.parent)
     return mix_prompt(compile_query(prompt, study.encoder, lambda _: token), study.encoder, study.attributes)
 
 

@@ -23,7 +23,7 @@ from gair_search.encoder.text_tower import TextTower
 
 IDENTIFIER = "sks"
 
-POLAR = "polar.json"
+POLAR_FILE = "polar.json"
 """A file of a model's folder: the settings that suit it, found by measurement. Others take the paper's."""
 
 
@@ -48,12 +48,12 @@ PAPER = PolarConfig()
 """As the authors' code has them for DeepFashion2 and CLIP ViT-L/14."""
 
 
-def settings_for(spec: ModelSpec) -> PolarConfig:
+def read_polar_config(spec: ModelSpec) -> PolarConfig:
     """The settings in a model's own folder, else the paper's. Raises ModelError as `read_model_settings`."""
-    return read_model_settings(spec, POLAR, PAPER)
+    return read_model_settings(spec, POLAR_FILE, PAPER)
 
 
-def first_factors(width: int, rank: int, seed: int) -> Tensor:
+def initial_factors(width: int, rank: int, seed: int) -> Tensor:
     """A, drawn, and B transposed, zero: `[2, rank, width]`. Their product, the update, is zero."""
     draws = torch.Generator().manual_seed(seed)
     factors = torch.zeros(2, rank, width)
@@ -112,7 +112,7 @@ class LastBlock(nn.Module):
 
 
 def learn_update(
-    tower: TextTower, texts: Sequence[str], images: Tensor, settings: PolarConfig = PAPER, seed: int = 0
+    tower: TextTower, texts: Sequence[str], images: Tensor, config: PolarConfig = PAPER, seed: int = 0
 ) -> Tensor:
     """Lower `polar_loss` over the factors alone.
 
@@ -120,7 +120,7 @@ def learn_update(
         tower: frozen.
         texts: a prompt for each image, with the identifier and the class.
         images: features of the concept images, `[N, embed_dim]`, normalised.
-        settings: the paper's unless given.
+        config: the paper's unless given.
         seed: of A's first direction.
 
     Returns:
@@ -128,12 +128,12 @@ def learn_update(
     """
     last = LastBlock(tower)
     hidden, end = last.hidden(texts)
-    factors = first_factors(tower.width, settings.rank, seed).to(hidden).requires_grad_(True)
-    optim = torch.optim.Adam([factors], lr=settings.learning_rate)
-    for _ in range(settings.steps):
+    factors = initial_factors(tower.width, config.rank, seed).to(hidden).requires_grad_(True)
+    optim = torch.optim.Adam([factors], lr=config.learning_rate)
+    for _ in range(config.steps):
         optim.zero_grad()
         features = last.with_update(hidden, end, factors)
-        loss = polar_loss(features, images.to(features), factors[1], settings.regularisation)
+        loss = polar_loss(features, images.to(features), factors[1], config.regularisation)
         loss.backward()  # type: ignore[no-untyped-call]
         optim.step()
     a, b = factors.detach()

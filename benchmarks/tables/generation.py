@@ -150,11 +150,9 @@ def generation(
     lessons = LearnedTokens(encoder, config, work, draws=True)
     generator = lessons.generator
     assert generator is not None
-    drawing_settings = {
-        "generator": generator.identity,
-        "sampling": asdict(generator.complete_sampling(config.sampling)),
-    }
-    report = Report("generation", config.to_json(encoder) | drawing_settings)
+    sampling = asdict(generator.complete_sampling(config.sampling))
+    drawing = {"generator": generator.identity, "sampling": sampling}
+    report = Report("generation", config.to_json(encoder) | drawing)
     facts = {name: report.settings[name] for name in ("generator", "sampling", "contexts", "images")}
     kept = Work("generation", lessons.image_key(facts), work)
     rows = (*lessons.rows, *((RENDERED,) if config.places else ()))
@@ -163,11 +161,10 @@ def generation(
     counter, of_all, of_run = ProgressCounter(on_progress), 0, 0
     for seed in config.seeds:
         known = config.trials(seed)
-        trials = known[: config.limit]
-        of_all, of_run = len(known), len(trials)
+        of_all, of_run = len(known), len(known[: config.limit])
         counter.total = of_run * len(rows) * len(config.seeds)
         judges = list(_judges(config, seed, known, kept, encoder, other))
-        for number, trial in enumerate(trials):
+        for number, trial in enumerate(known[:of_run]):
             study, sheets = lessons.study(trial, seed), {}
             for name in rows:
                 if name == RENDERED:
@@ -182,8 +179,8 @@ def generation(
                     own[f"seed{seed}/{trial.concept.name}"] = found
                 counter.advance()
             if seed == config.seeds[0]:
-                drawing = context_grid(trial, config.context_texts, sheets)
-                report.pictures[f"generation-{trial.concept.name}"] = drawing
+                name = f"generation-{trial.concept.name}"
+                report.pictures[name] = context_grid(trial, config.context_texts, sheets)
     chance = {"object": of_run, "context": len(config.context_texts), "object of all": of_all}
     report.values = {
         "judges": _judges_values(accuracies),

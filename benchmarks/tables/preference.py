@@ -151,10 +151,10 @@ class _Pools:
             return
         if self.data is None:
             self.data = celeba(s.folder)
-            self.attributes = self._recognisable(self.data)
+            self.attributes = self._recognisable_attributes(self.data)
         yield from celeba_combinations(self.data, self.attributes, seed, s.per_category, s.limit)
 
-    def _recognisable(self, data: AttributeSet) -> list[str]:
+    def _recognisable_attributes(self, data: AttributeSet) -> list[str]:
         """CelebA's attributes that the model tells on the test split with a ROC AUC of 0.75 or more."""
         pictures = [data.pictures[i] for i in np.flatnonzero(data.test)]
         self.counter.total += len(pictures)

@@ -13,10 +13,10 @@ from gair_search.benchmarks.methods.polar import (
     LastBlock,
     PolarConfig,
     add_to_values,
-    first_factors,
+    initial_factors,
     learn_update,
     polar_loss,
-    settings_for,
+    read_polar_config,
     text_features_with_update,
 )
 from gair_search.encoder import models
@@ -33,7 +33,7 @@ def tower() -> TextTower:
 
 
 def some_factors(tower: TextTower, rank: int = 1) -> torch.Tensor:
-    factors = first_factors(tower.width, rank, 0)
+    factors = initial_factors(tower.width, rank, 0)
     factors[1] = 5 * torch.randn(rank, tower.width, generator=torch.Generator().manual_seed(1))
     return factors
 
@@ -54,17 +54,17 @@ def some_images(tower: TextTower) -> torch.Tensor:
 def test_settings_are_the_model_s_own_else_the_paper_s(tmp_path: Path) -> None:
     spec = models.resolve("gair-mini")
     # to the letter: kept cells are known by it
-    assert json.dumps(asdict(settings_for(spec))) == (
+    assert json.dumps(asdict(read_polar_config(spec))) == (
         '{"rank": 1, "steps": 500, "learning_rate": 0.01, "regularisation": 0.0001}'
     )
     own = replace(spec, architecture=f"local-dir:{tmp_path}")
-    assert settings_for(own) == settings_for(replace(spec, architecture="ViT-B-32")) == PAPER
+    assert read_polar_config(own) == read_polar_config(replace(spec, architecture="ViT-B-32")) == PAPER
     (tmp_path / "polar.json").write_text('{"rank": 2}')
-    assert settings_for(own) == PolarConfig(rank=2)
+    assert read_polar_config(own) == PolarConfig(rank=2)
     for text in ("{", '{"ranks": 2}', '{"rank": "2"}', '{"steps": null}'):
         (tmp_path / "polar.json").write_text(text)
         with pytest.raises(ModelError, match=r"polar\.json is no file of learning settings"):
-            settings_for(own)
+            read_polar_config(own)
 
 
 def test_update_by_hand() -> None:
@@ -83,7 +83,7 @@ def test_loss_by_hand() -> None:
 
 def test_the_first_update_is_the_plain_encoding(tower: TextTower) -> None:
     assert torch.equal(
-        text_features_with_update(tower, TEXTS, first_factors(tower.width, 1, 0)), plain_features(tower)
+        text_features_with_update(tower, TEXTS, initial_factors(tower.width, 1, 0)), plain_features(tower)
     )
 
 
@@ -123,7 +123,7 @@ def test_learning_draws_the_text_to_the_images(tower: TextTower) -> None:
     factors = learned()
     near, far = (
         (text_features_with_update(tower, TEXTS, f) * images).sum(1).mean()
-        for f in (factors, first_factors(tower.width, 1, 0))
+        for f in (factors, initial_factors(tower.width, 1, 0))
     )
     assert near > far + 0.1
     assert factors[0].norm(dim=1).tolist() == pytest.approx([1.0])

@@ -31,8 +31,8 @@ from gair_search.benchmarks.methods.concepts import (
     learn_token_by,
     palavra,
     palavra_loss,
-    prompt_of,
     query_features,
+    query_prompt,
     text_and_average_image,
     unit_rows,
 )
@@ -144,8 +144,8 @@ def test_a_query_with_words_for_a_token_is_the_plain_text(study: Study) -> None:
 
 def test_a_caption_is_taken_by_its_characters() -> None:
     query = RetrievalQuery("q", "a {subject} (old) [worn] * <on> sand", "c", frozenset())
-    assert prompt_of(query, "dress") == r"a <concept> dress \(old\) \[worn\] \* \<on\> sand"
-    assert prompt_of(query, "").startswith("a <concept> ")
+    assert query_prompt(query, "dress") == r"a <concept> dress \(old\) \[worn\] \* \<on\> sand"
+    assert query_prompt(query, "").startswith("a <concept> ")
 
 
 def test_negatives_come_from_the_gallery_nearest_the_parent_first(study: Study) -> None:
@@ -287,15 +287,6 @@ def test_the_sheet_frames_what_is_right(
         assert captions[len(wanted) - 1] == f"rank {right.index(True) + 1}"
     assert frames == wanted
     assert len(frames) == 4
-
-
-def test_the_figure_has_our_means_and_the_papers() -> None:
-    said = {"MRR": {"mean": 0.25, "sd": 0.05}}
-    (axes,) = presentation.mrr_figure({"text only": said, "joint": said, OURS: said}).axes
-    assert [bar.get_width() for bar in axes.patches] == [25] * 3
-    (marks,) = [line for line in axes.lines if line.get_marker() == "D"]
-    assert list(zip(marks.get_xdata(), marks.get_ydata(), strict=True)) == [(17.6, 0), (56.6, 2)]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["text only", "joint", OURS]
 
 
 def test_dreambooth_on_a_made_tree(model: Encoder, tmp_path: Path) -> None:
