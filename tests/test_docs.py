@@ -284,7 +284,7 @@ def test_the_api_shows_every_room() -> None:
     assert shown == rooms | {f"benchmarks.{part}" for part in parts}
 
 
-@pytest.mark.parametrize("page", [*PAGES, *NAMING_COMMANDS[:2]], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *NAMING_COMMANDS], ids=lambda page: page.name)
 def test_files_in_the_text_are_there(page: Path) -> None:
     for code in inline_code(page.read_text("utf-8")):
         for path in re.findall(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./-]*", code):
