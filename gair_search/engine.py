@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from gair_search.indexer.explain import ExplainOptions, ExplainReport
     from gair_search.indexer.index import IndexOptions, IndexReport
     from gair_search.learning.from_files import LearnOptions, LearnTogetherOptions
-    from gair_search.learning.lessons import Lesson, Lessons
+    from gair_search.learning.lessons import Lesson
+    from gair_search.learning.several import Lessons
     from gair_search.query.compiler import Query
 
 

@@ -18,14 +18,14 @@ from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError
 from gair_search.images.folders import ScannedFile, Skipped, class_folders
 from gair_search.indexer.batches import BATCH_SIZE, load_batches
-from gair_search.learning.token_weights import (
+from gair_search.learning.stori import (
     PAPER,
-    Preset,
-    TokenWeights,
-    class_prompts,
-    learn,
+    TokenWeightsConfig,
+    encode_class_prompts,
+    learn_token_weights,
     read_out,
 )
+from gair_search.learning.token_weights import TokenWeights
 from gair_search.progress import Progress
 
 TEMPLATE = "a photo of a {}"
@@ -70,7 +70,7 @@ class ExplainOptions(TypedDict, total=False):
     """The options of `explain_folder`."""
 
     templates: Sequence[str]
-    preset: Preset
+    preset: TokenWeightsConfig
     seed: int
     batch_size: int
     workers: int | None
@@ -84,7 +84,7 @@ def explain_folder(
     prompts: Mapping[str, Sequence[str]] | None = None,
     *,
     templates: Sequence[str] = (TEMPLATE,),
-    preset: Preset = PAPER,
+    preset: TokenWeightsConfig = PAPER,
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
     workers: int | None = None,
@@ -112,7 +112,7 @@ def explain_folder(
     files, skipped = _find_classes(folder)
     texts = _choose_texts(files, prompts or {}, templates)
     # a prompt that is too long is refused before images are read
-    class_prompts(list(texts.values()), encoder.text_tower)
+    encode_class_prompts(list(texts.values()), encoder.text_tower)
     images, features = _embed_classes(files, encoder, skipped, batch_size, workers, on_progress)
     for name in [name for name in texts if name not in images]:
         skipped.append(Skipped(name, "none of its images can be read: the class is left out"))
@@ -244,14 +244,14 @@ def _learn_weights(
     features: NDArray[np.float32],
     labels: NDArray[np.intp],
     encoder: Encoder,
-    preset: Preset,
+    preset: TokenWeightsConfig,
     seed: int,
     on_epoch: Progress | None,
 ) -> tuple[TokenWeights, TokenWeights, list[float]]:
     """The prompts with plain weights, the same with learned ones, and the mean loss of each epoch."""
     tower = encoder.text_tower
-    encoded = class_prompts(list(texts.values()), tower)
-    log_weights, losses = learn(
+    encoded = encode_class_prompts(list(texts.values()), tower)
+    log_weights, losses = learn_token_weights(
         encoded, torch.from_numpy(features), torch.from_numpy(labels), tower, preset, seed, on_epoch
     )
     facts = {

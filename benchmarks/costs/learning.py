@@ -34,8 +34,10 @@ from gair_search.generation.export import assemble, pipeline_folder
 from gair_search.generation.generator import Generator
 from gair_search.images.folders import find_photos
 from gair_search.images.reading import read_images
-from gair_search.learning import attributes, lessons
-from gair_search.learning.joint import Problem, Settings, learn_vectors
+from gair_search.learning import attributes
+from gair_search.learning.config import LearningConfig, config_for
+from gair_search.learning.joint import Problem, learn_vectors
+from gair_search.learning.preparation import prepare_problem
 from gair_search.learning.templates import PARAPHRASES
 
 OURS, THEIRS = "gair-search", "diffusers' loop"
@@ -113,7 +115,7 @@ class DiffusersLoop:
         source: str | Path,
         files: Sequence[Path],
         parent: str,
-        settings: Settings,
+        settings: LearningConfig,
         encoder: Encoder,
         size: tuple[int, int],
         seed: int,
@@ -238,7 +240,7 @@ class LearningCost(TimedPart):
         self.files = self.files or draw_photos(folder)
         encoder, settings = self.encoder, self.settings
         began = time.perf_counter()
-        problem = prepare_problem(encoder, self.generator, self.files, self.parent, settings)
+        problem = photo_problem(encoder, self.generator, self.files, self.parent, settings)
         self.prepared.append(time.perf_counter() - began)
         size = self.generator.size
         theirs = DiffusersLoop(self.pipeline, self.files, self.parent, settings, encoder, size, seed)
@@ -278,23 +280,23 @@ class LearningCost(TimedPart):
         )
 
 
-def short_inversion_config(spec: ModelSpec, steps: int) -> Settings:
+def short_inversion_config(spec: ModelSpec, steps: int) -> LearningConfig:
     """Textual inversion without projection: `steps` of a model's own run, with their share of its held-out looks."""
-    own = lessons.settings_for(spec)
+    own = config_for(spec)
     noises = max(round(own.held_out_noises * steps / own.check_every), 1)
-    return replace(own, steps=steps, check_every=steps, held_out_noises=noises, projection=False).by(
+    return replace(own, steps=steps, check_every=steps, held_out_noises=noises, projection=False).with_method(
         "textual inversion"
     )
 
 
-def prepare_problem(
-    encoder: Encoder, generator: Generator, files: Sequence[Path], parent: str, settings: Settings
+def photo_problem(
+    encoder: Encoder, generator: Generator, files: Sequence[Path], parent: str, settings: LearningConfig
 ) -> Problem:
     """All that ours computes before the first step."""
     images, _ = read_images(files)
     words = attributes.nearest(encoder.text_tower, parent, settings.n_attributes)
     # no loss looks at the negatives here: the concept's own features stand in for them
-    return lessons.prepare(
+    return prepare_problem(
         images, parent, encoder, lambda _, concept: concept, settings, words, generator, seed=0
     )
 

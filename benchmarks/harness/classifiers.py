@@ -18,10 +18,10 @@ from gair_search.benchmarks.methods import fewshot as methods
 from gair_search.benchmarks.methods.fewshot import Shots
 from gair_search.encoder.clip import Encoder
 from gair_search.generation.generator import Generator
-from gair_search.learning import token_weights as tw
+from gair_search.learning import stori as tw
+from gair_search.learning.config import LearningConfig as Learning
 from gair_search.learning.joint import Denoiser
-from gair_search.learning.joint import Settings as Learning
-from gair_search.learning.lessons import denoiser_of
+from gair_search.learning.preparation import make_denoiser
 
 ZERO_SHOT, TASKRES, TASKRES_OWN, STORI = "zero-shot CLIP", "TaskRes", "TaskRes at 2e-3", "SToRI"
 BASE, BOTH = "base", "base + descriptions"
@@ -153,10 +153,16 @@ class ClassifierStudy:
     def _agnostic(self) -> Iterator[tuple[Cut, Callable[[], Tensor]]]:
         for k in self.cuts:
             yield ("agnostic", NEAREST, k), partial(self._nearest, k)
-            yield ("agnostic", TUNING, k), partial(self._tokens, self.learning.by("prompt tuning"), k)
+            yield (
+                ("agnostic", TUNING, k),
+                partial(self._tokens, self.learning.with_method("prompt tuning"), k),
+            )
             if self.generator is None:
                 continue
-            yield ("agnostic", INVERSION, k), partial(self._tokens, self.learning.by("textual inversion"), k)
+            yield (
+                ("agnostic", INVERSION, k),
+                partial(self._tokens, self.learning.with_method("textual inversion"), k),
+            )
             yield ("agnostic", MC_TI, k), partial(self._tokens, self.learning, k)
 
     @cached_property
@@ -166,11 +172,11 @@ class ClassifierStudy:
         if self._selects:
             classes = methods.keep_nearest_descriptions(classes, tower, self.shots(SELECTING))
         texts: dict[str, Callable[[], tw.ClassPrompts]] = {
-            BASE: lambda: tw.class_prompts([c.prompts for c in classes], tower),
+            BASE: lambda: tw.encode_class_prompts([c.prompts for c in classes], tower),
             BOTH: lambda: methods.base_and_descriptions(classes, tower),
-            TEXTS[0]: lambda: tw.class_prompts([c.descriptions for c in classes], tower),
-            TEXTS[1]: lambda: tw.class_prompts(methods.with_nonsense(classes, seed), tower),
-            TEXTS[2]: lambda: tw.class_prompts(methods.nonsense_instead(classes, tower, seed), tower),
+            TEXTS[0]: lambda: tw.encode_class_prompts([c.descriptions for c in classes], tower),
+            TEXTS[1]: lambda: tw.encode_class_prompts(methods.with_nonsense(classes, seed), tower),
+            TEXTS[2]: lambda: tw.encode_class_prompts(methods.nonsense_instead(classes, tower, seed), tower),
         }
         return cache(lambda name: texts[name]())
 
@@ -197,7 +203,7 @@ class ClassifierStudy:
             pictures = self.data.pictures
             side = max(self.generator.size)
             denoisers = [
-                denoiser_of([pictures[i].image(side) for i in own[:k]], self.generator)
+                make_denoiser([pictures[i].image(side) for i in own[:k]], self.generator)
                 for own in self.data.train
             ]
         n = len(self.data.classes)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 from gair_search.benchmarks.harness.run import RunConfig, known_rows
 from gair_search.benchmarks.methods import polar
 from gair_search.encoder.clip import Encoder
-from gair_search.learning.joint import Settings as Learning
-from gair_search.learning.lessons import settings_for
+from gair_search.learning.config import LearningConfig as Learning
+from gair_search.learning.config import config_for
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ConceptRunConfig(RunConfig):
 
     def learning(self, encoder: Encoder) -> Learning:
         """How tokens are learned."""
-        own = settings_for(encoder.spec)
+        own = config_for(encoder.spec)
         return own if self.steps is None else replace(own, steps=self.steps)
 
     def to_json(self, encoder: Encoder) -> dict[str, Any]:

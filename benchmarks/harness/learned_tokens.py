@@ -27,7 +27,7 @@ from gair_search.benchmarks.methods.concepts import (
 )
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
-from gair_search.learning.joint import Settings as Learning
+from gair_search.learning.config import LearningConfig as Learning
 from gair_search.learning.negatives import N_NEGATIVES, parent_images
 from gair_search.tokens import facts
 
@@ -159,7 +159,7 @@ class LearnedTokens:
         `learning` configures a token under a name of its own, unless a method has the same.
         """
         for row, (method, projection) in LEARNED.items():
-            if learning == replace(self.learning, projection=projection).by(method):
+            if learning == replace(self.learning, projection=projection).with_method(method):
                 name, learning = row, None
         if name == TEXT_ONLY:
             return torch.empty(0, self.encoder.text_tower.width, device=self.encoder.device), 0.0

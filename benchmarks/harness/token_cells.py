@@ -26,7 +26,7 @@ from gair_search.benchmarks.methods.concepts import (
 )
 from gair_search.encoder.clip import Encoder
 from gair_search.gair.options import GairConfig
-from gair_search.learning.joint import Settings as Learning
+from gair_search.learning.config import LearningConfig as Learning
 from gair_search.tokens import facts
 
 

@@ -19,14 +19,9 @@ from gair_search.gair.mixing import Mixture, mix_prompt
 from gair_search.gair.options import GairConfig
 from gair_search.gair.selection import select_weight
 from gair_search.learning import attributes, negatives
-from gair_search.learning.joint import (
-    Learned,
-    Method,
-    Problem,
-    Settings,
-    learn_vectors,
-)
-from gair_search.learning.lessons import prepare
+from gair_search.learning.config import LearningConfig, Method
+from gair_search.learning.joint import Learned, Problem, learn_vectors
+from gair_search.learning.preparation import prepare_problem
 from gair_search.learning.templates import PARAPHRASES, Slot
 from gair_search.query.compiler import compile_query, query_vector
 from gair_search.query.language import escape
@@ -71,7 +66,7 @@ class Study:
     queries: tuple[RetrievalQuery, ...]
     images: Features
     others: Features
-    learning: Settings
+    learning: LearningConfig
     words: tuple[str, ...] = ()
     seed: int = 0
     generator: "Generator | None" = None
@@ -100,7 +95,7 @@ class Study:
         images = [picture.image(_SIDE) for picture in self.concept.images]
         learning = replace(self.learning, projection=True)
         parent, words = self.concept.parent, self.attributes
-        problem = prepare(
+        problem = prepare_problem(
             images, parent, self.encoder, self.negatives, learning, words, self.generator, self.seed
         )
         return replace(problem, captions=self.captions)
@@ -122,7 +117,7 @@ class Study:
             (text, number)
             for text, number in captions
             if text.count("{}") == 1
-            and Slot.template(tower, text, parent).length(self.learning.n_vectors) <= tower.n_ctx
+            and Slot.from_template(tower, text, parent).length(self.learning.n_vectors) <= tower.n_ctx
         )
 
     def negatives(self, parent: Features, concept: Features) -> Features:
@@ -216,10 +211,10 @@ def learn_token_by(study: Study, name: str) -> Learned:
         KeyboardInterrupt: at once; a token that was cut short is no result.
     """
     method, projection = LEARNED[name]
-    return learn_token(study, replace(study.learning, projection=projection).by(method))
+    return learn_token(study, replace(study.learning, projection=projection).with_method(method))
 
 
-def learn_token(study: Study, learning: Settings) -> Learned:
+def learn_token(study: Study, learning: LearningConfig) -> Learned:
     """Learn a token by a configuration of its own, from the study's problem. Raises as `learn_token_by`."""
     problem = study.problem if learning.projection else replace(study.problem, subspace=None)
     learned = learn_vectors(problem, study.encoder.text_tower, learning, study.seed)
@@ -237,7 +232,7 @@ def palavra(study: Study) -> Tensor:
     of a c', with their rate, temperature and number of steps.
     """
     tower, parent = study.encoder.text_tower, study.concept.parent
-    slot = Slot.of(tower, "a photo of a", "")
+    slot = Slot.around(tower, "a photo of a", "")
     word = attributes.average_embeddings(tower, [parent.split()[-1]])
     (coarse,) = torch.from_numpy(study.encoder.encode_texts([f"a photo of a {parent}"]))
     image = torch.from_numpy(unit_rows(study.images.mean(0))).to(coarse)

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from gair_search.benchmarks.datasets.labelled import Class
 from gair_search.encoder.text_tower import TextTower
 from gair_search.learning import attributes
-from gair_search.learning import token_weights as tw
-from gair_search.learning.joint import Denoiser, Settings
+from gair_search.learning import stori as tw
+from gair_search.learning.config import LearningConfig
+from gair_search.learning.joint import Denoiser
 from gair_search.learning.multiclass import Classes, class_features, learn_classes
 
 RARE_TOKENS = ("sks", "pll", "ucd")
@@ -69,7 +70,7 @@ def keep_nearest_descriptions(
 
 def base_and_descriptions(classes: Sequence[Class], tower: TextTower) -> tw.ClassPrompts:
     """Base prompts, whose token weights stay 1, and descriptions, whose are learned ("Base+CuPL")."""
-    prompts = tw.class_prompts([(*c.prompts, *c.descriptions) for c in classes], tower)
+    prompts = tw.encode_class_prompts([(*c.prompts, *c.descriptions) for c in classes], tower)
     learned = [row for c in classes for row in [False] * len(c.prompts) + [True] * len(c.descriptions)]
     rows = torch.tensor(learned, device=prompts.free.device)
     return replace(prompts, free=prompts.free & rows[:, None])
@@ -101,7 +102,7 @@ def stori(prompts: tw.ClassPrompts, tower: TextTower, shots: Shots, rate: float 
     if rate is None:
         rate = 0.01 if len(prompts.texts) >= MANY_CLASSES else tw.PAPER.learning_rate
     preset = replace(tw.PAPER, learning_rate=rate, epochs=shots.epochs)
-    log_weights, _ = tw.learn(prompts, shots.features, shots.labels, tower, preset, shots.seed)
+    log_weights, _ = tw.learn_token_weights(prompts, shots.features, shots.labels, tower, preset, shots.seed)
     with torch.no_grad():
         return tw.text_classifier(log_weights, prompts, tower)
 
@@ -141,7 +142,7 @@ def taskres(
         for batch in torch.split(torch.randperm(len(shots.labels), generator=draws), batch_size):
             rows = batch.to(base.device)
             classifier = nn.functional.normalize(base + ALPHA * residual, dim=-1)
-            loss = tw.classification_loss(classifier, shots.features[rows], shots.labels[rows], scale)
+            loss = tw.text_classifier_loss(classifier, shots.features[rows], shots.labels[rows], scale)
             optim.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optim.step()
@@ -155,7 +156,7 @@ def nearest_class_mean(shots: Shots, n: int) -> Tensor:
 
 
 def tokens(
-    tower: TextTower, shots: Shots, n: int, settings: Settings, denoisers: Sequence[Denoiser] = ()
+    tower: TextTower, shots: Shots, n: int, settings: LearningConfig, denoisers: Sequence[Denoiser] = ()
 ) -> Tensor:
     """Text features of 'image of a *' of n tokens that are learned together, no name or parent being known.
 

@@ -87,7 +87,7 @@ def context_conditioning(tower: TextTower, parent: str, vectors: Tensor, context
     """
     rows = []
     for context in contexts:
-        slot = Slot.template(tower, f"{CLASSIFICATION} {context}".rstrip(), parent)
+        slot = Slot.from_template(tower, f"{CLASSIFICATION} {context}".rstrip(), parent)
         if slot.length(len(vectors)) > tower.n_ctx:
             raise GairError(
                 f'"{context}" with {len(vectors)} vectors takes {slot.length(len(vectors))} places of {tower.n_ctx}; '

@@ -37,7 +37,7 @@ from gair_search.benchmarks.methods.concepts import (
 )
 from gair_search.benchmarks.methods.prompts import context_conditioning
 from gair_search.generation.sampling import SamplingConfig
-from gair_search.learning.joint import Settings as Learning
+from gair_search.learning.config import LearningConfig as Learning
 from gair_search.learning.report import affinity
 from gair_search.tokens.custom_token import CustomToken
 

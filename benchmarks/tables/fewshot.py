@@ -57,8 +57,8 @@ from gair_search.benchmarks.presentation.fewshot import (
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
 from gair_search.generation.generator import Generator
-from gair_search.learning.joint import Settings as Learning
-from gair_search.learning.lessons import settings_for
+from gair_search.learning.config import LearningConfig as Learning
+from gair_search.learning.config import config_for
 from gair_search.progress import Progress
 from gair_search.tokens import facts
 
@@ -133,7 +133,7 @@ class FewShotConfig(RunConfig):
 
     def learning(self, encoder: Encoder) -> Learning:
         """How tokens are learned."""
-        own = settings_for(encoder.spec)
+        own = config_for(encoder.spec)
         return own if self.steps is None else replace(own, steps=self.steps)
 
     def to_json(self, encoder: Encoder) -> dict[str, Any]:

@@ -44,7 +44,7 @@ from gair_search.encoder.clip import Encoder
 from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import DatasetError
 from gair_search.learning.attributes import average_embeddings
-from gair_search.learning.joint import Settings as Learning
+from gair_search.learning.config import LearningConfig as Learning
 from gair_search.learning.report import auc
 from gair_search.learning.templates import CLASSIFICATION, Slot
 from gair_search.progress import Progress
@@ -163,7 +163,7 @@ def token_features(tower: TextTower, parent: str, vectors: Tensor) -> tuple[Feat
     Args:
         vectors: a token, `[n_vectors, text_width]`; none gives the parent twice.
     """
-    slot = Slot.template(tower, CLASSIFICATION, parent)
+    slot = Slot.from_template(tower, CLASSIFICATION, parent)
     with inference_mode():
         own, plain = (slot.encode(tower, rows).features[0].cpu().numpy() for rows in (vectors, vectors[:0]))
     return own, plain

@@ -99,7 +99,7 @@ def explain(
             return
         assert folder is not None
         from gair_search.indexer.explain import TEMPLATE, read_prompts
-        from gair_search.learning.token_weights import Preset
+        from gair_search.learning.stori import TokenWeightsConfig
 
         own = read_prompts(prompts) if prompts else None
         with (
@@ -110,7 +110,7 @@ def explain(
                 folder,
                 own,
                 templates=template or (TEMPLATE,),
-                preset=Preset(learning_rate, epochs, whole_words=whole_words),
+                preset=TokenWeightsConfig(learning_rate, epochs, whole_words=whole_words),
                 seed=seed,
                 workers=workers,
                 on_progress=on_progress,

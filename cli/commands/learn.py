@@ -11,7 +11,8 @@ from gair_search.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from gair_search.learning.joint import Losses
-    from gair_search.learning.lessons import Lesson, Lessons
+    from gair_search.learning.lessons import Lesson
+    from gair_search.learning.several import Lessons
 
 
 class Method(StrEnum):
@@ -139,10 +140,7 @@ def learn(
         progress_bar("learning", quiet=as_json, unit="steps") as on_progress,
     ):
         if multi is not None:
-            total = how["changes"].get("steps") or _steps(engine, preset)
-            together = engine.learn_together(
-                multi, **how, on_step=lambda step, loss: on_progress(step, total, f"loss {loss:.4f}")
-            )
+            together = engine.learn_together(multi, **how, on_progress=on_progress)
         else:
             lesson = engine.learn(
                 name or "",
@@ -169,14 +167,6 @@ def _losses(look: "Losses") -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in shown.items() if value is not None)
 
 
-def _steps(engine: Any, preset: PresetName) -> int:
-    """How many steps the settings ask for."""
-    from gair_search.learning.joint import PAPER
-    from gair_search.learning.lessons import settings_for
-
-    return PAPER.steps if preset is PresetName.paper else settings_for(engine.spec).steps
-
-
 def _report_together(learned: "Lessons", as_json: bool) -> None:
     names = [token.name for token in learned.tokens]
     if as_json:
@@ -190,10 +180,10 @@ def _report_together(learned: "Lessons", as_json: bool) -> None:
 
 
 def _report(lesson: "Lesson", file: Path, as_json: bool) -> None:
-    from gair_search.learning.report import describe, measured
+    from gair_search.learning.report import describe, read_quality
 
     token, learned = lesson.token, lesson.learned
-    facts = {**describe(token), "quality": measured(token)}
+    facts = {**describe(token), "quality": read_quality(token)}
     if as_json:
         facts |= {
             "file": str(file),
@@ -210,5 +200,5 @@ def _report(lesson: "Lesson", file: Path, as_json: bool) -> None:
         f"<{token.name}> is learned by {token.facts['method']}: {len(token.vectors)} vectors, "
         f"the best of {learned.losses[-1].step} steps is {learned.step}{stopped}"
     )
-    output.print_quality(measured(token))
+    output.print_quality(read_quality(token))
     typer.echo(f"search with it: gair query 'a photo of a <{token.name}> {token.parent}'")

@@ -10,11 +10,14 @@ from gair_search.generation.generator import Generator
 from gair_search.images.folders import class_folders, find_photos
 from gair_search.images.reading import read_folders, read_images
 from gair_search.learning import attributes as adjectives
-from gair_search.learning import lessons
-from gair_search.learning.joint import Losses, Method
-from gair_search.learning.lessons import Lesson, Lessons
+from gair_search.learning import lessons, several
+from gair_search.learning.config import Method, choose_method, config_for
+from gair_search.learning.joint import Losses
+from gair_search.learning.lessons import Lesson
 from gair_search.learning.negatives import find_negatives
+from gair_search.learning.several import Lessons
 from gair_search.parts import File, Parts
+from gair_search.progress import Progress
 
 
 class _Options(TypedDict, total=False):
@@ -23,7 +26,7 @@ class _Options(TypedDict, total=False):
     Attributes:
         method: by default joint where there is a generator, else prompt tuning.
         paper: take the paper's settings for Stable Diffusion, not the model's own.
-        changes: fields of the settings that are to be otherwise.
+        changes: fields of `LearningConfig` that are to be otherwise.
         seed: the same gives the same tokens.
         overwrite: whether to replace a concept of the same name.
     """
@@ -54,10 +57,10 @@ class LearnTogetherOptions(_Options, total=False):
     """Options of `learn_folder`.
 
     Attributes:
-        on_step: called after each step with its number and loss.
+        on_progress: called now and then with the steps done, of how many, and the loss as its note.
     """
 
-    on_step: Callable[[int, float], None] | None
+    on_progress: Progress | None
 
 
 def learn_concept(
@@ -79,7 +82,7 @@ def learn_concept(
     overwrite, negatives = options.get("overwrite", False), options.get("negatives")
     parts.tokens.require_storable(name, overwrite)  # before anything is computed
     words = adjectives.parse(given) if (given := options.get("attributes")) else []
-    settings = lessons.settings_for(parts.spec, options.get("paper", False), options.get("changes"))
+    config = config_for(parts.spec, options.get("paper", False), options.get("changes"))
     files, skipped = find_photos([Path(photo) for photo in photos])
     images, unreadable = read_images(files)
     method, generator = _choose_method(parts, options.get("method"))
@@ -98,7 +101,7 @@ def learn_concept(
             generator=parts.generator if negatives == "generated" else generator,
             without=files,
         ),
-        settings=settings,
+        config=config,
         method=method,
         adjectives=words,
         generator=generator,
@@ -120,7 +123,7 @@ def learn_folder(
         options: see `LearnTogetherOptions`.
 
     Raises:
-        ConceptError: as `lessons.learn_together`; a name is taken or can't be one.
+        ConceptError: as `several.learn_together`; a name is taken or can't be one.
         GeneratorError, ModelError.
     """
     overwrite = options.get("overwrite", False)
@@ -129,14 +132,14 @@ def learn_folder(
         parts.tokens.require_storable(name, overwrite)
     concepts, unreadable = read_folders(files)
     method, generator = _choose_method(parts, options.get("method"))
-    learned = lessons.learn_together(
+    learned = several.learn_together(
         concepts,
         parts.encoder,
-        settings=lessons.settings_for(parts.spec, options.get("paper", False), options.get("changes")),
+        config=config_for(parts.spec, options.get("paper", False), options.get("changes")),
         method=method,
         generator=generator,
         seed=options.get("seed", 0),
-        on_step=options.get("on_step"),
+        on_progress=options.get("on_progress"),
     )
     for token in learned.tokens:
         parts.tokens.save(token, overwrite)
@@ -144,4 +147,4 @@ def learn_folder(
 
 
 def _choose_method(parts: Parts, method: Method | None) -> tuple[Method, Generator | None]:
-    return lessons.choose_method(method, lambda: parts.generator, parts.generator_source is not None)
+    return choose_method(method, lambda: parts.generator, parts.generator_source is not None)

@@ -1,70 +1,21 @@
 """Learning a custom token (Perera et al., section 4): the joint objective, whose ends are two older methods.
 
-Everything frozen comes in computed (`Problem`); nothing here reads a file. `lessons.py` makes the problem from
-photos.
+Everything frozen comes in computed (`Problem`); nothing here reads a file. `preparation.py` makes the problem
+from photos.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gair_search.encoder.text_tower import TextTower
+from gair_search.learning.config import LearningConfig
 from gair_search.learning.losses import classification_loss, diffusion_loss, joint_loss
-from gair_search.learning.subspace import Subspace, at, coordinates
+from gair_search.learning.subspace import Subspace, coordinates, from_coordinates
 from gair_search.learning.templates import CLASSIFICATION, PARAPHRASES, Slot
-
-Method = Literal["joint", "prompt tuning", "textual inversion"]
-"""Which losses count: both; classification alone (0, 1); diffusion alone (1, 0)."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a token is learned.
-
-    Attributes:
-        n_vectors: trainable vectors.
-        lambda_sd, lambda_ce: loss weights of the diffusion and the classification loss.
-        learning_rate: of AdamW.
-        subspace_rate: the same with projection, in the attributes' standard deviations; unless given, as large as
-            `learning_rate` on the average direction.
-        batch_size: latents a step.
-        steps: how many.
-        n_attributes: how many span the subspace where the user names none.
-        rank: dimensions of the subspace; all unless given.
-        projection: whether the vectors are held in the subspace.
-        scale: inverse temperature of the classification loss; the model's own unless given.
-        views: crops of every photo that the classification loss sees besides the photo itself.
-        check_every: steps between two looks at the held-out loss.
-        held_out_noises: draws of noise that the held-out diffusion loss averages.
-    """
-
-    n_vectors: int = 10
-    lambda_sd: float = 1.0
-    lambda_ce: float = 1e-5
-    learning_rate: float = 5e-4
-    subspace_rate: float | None = None
-    batch_size: int = 4
-    steps: int = 20_000
-    n_attributes: int = 100
-    rank: int | None = None
-    projection: bool = True
-    scale: float | None = None
-    views: int = 0
-    check_every: int = 100
-    held_out_noises: int = 16
-
-    def by(self, method: Method) -> "Settings":
-        """The same with the loss weights of a method; its only loss counts once."""
-        if method == "prompt tuning":
-            return replace(self, lambda_sd=0.0, lambda_ce=1.0)
-        return replace(self, lambda_sd=1.0, lambda_ce=0.0) if method == "textual inversion" else self
-
-
-PAPER = Settings()
-"""Section 5, "Model details", for Stable Diffusion 1.4 on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +32,7 @@ class Denoiser:
     scheduler: Any
     latents: Tensor
 
-    def of(self, image: int) -> "Denoiser":
+    def for_image(self, image: int) -> "Denoiser":
         """The same with the latents of one concept image and its mirrored one."""
         return replace(self, latents=self.latents[image :: len(self.latents) // 2])
 
@@ -152,7 +103,7 @@ class Learned:
 def learn_vectors(
     problem: Problem,
     tower: TextTower,
-    settings: Settings,
+    config: LearningConfig,
     seed: int = 0,
     on_look: Callable[[Losses], None] | None = None,
 ) -> Learned:
@@ -169,27 +120,27 @@ def learn_vectors(
     Raises:
         KeyboardInterrupt: before the first look, so that there is nothing to keep.
     """
-    objective = Objective(problem, tower, settings)
+    objective = Objective(problem, tower, config)
     draws = torch.Generator().manual_seed(seed)
-    free = objective.free(problem.first).requires_grad_(True)
+    free = objective.to_parameters(problem.first).requires_grad_(True)
     optim = torch.optim.AdamW([free], lr=objective.rate, weight_decay=0.0)
     looks: list[Losses] = []
-    best, best_step, stopped = objective.placed(free).detach().clone(), 0, False
+    best, best_step, stopped = objective.to_vectors(free).detach().clone(), 0, False
     try:
-        for step in range(1, settings.steps + 1):
-            vectors = objective.placed(free)
+        for step in range(1, config.steps + 1):
+            vectors = objective.to_vectors(free)
             diffusion, classification = objective(vectors, draws)
-            joint_loss(diffusion, classification, settings.lambda_sd, settings.lambda_ce).backward()  # type: ignore[no-untyped-call]
+            joint_loss(diffusion, classification, config.lambda_sd, config.lambda_ce).backward()  # type: ignore[no-untyped-call]
             optim.step()
             optim.zero_grad()
-            if step % settings.check_every and step != settings.steps:
+            if step % config.check_every and step != config.steps:
                 continue
-            held_out = objective.held_out(objective.placed(free).detach())
+            held_out = objective.held_out(objective.to_vectors(free).detach())
             lowest = min([held_out, *(look.best for look in looks)])
             if held_out == lowest:
-                best, best_step = objective.placed(free).detach().clone(), step
+                best, best_step = objective.to_vectors(free).detach().clone(), step
             looks.append(
-                Losses(step, settings.steps, _item(diffusion), _item(classification), held_out, lowest)
+                Losses(step, config.steps, _to_float(diffusion), _to_float(classification), held_out, lowest)
             )
             if on_look:
                 on_look(looks[-1])
@@ -203,54 +154,56 @@ def learn_vectors(
 class Objective:
     """The joint loss of a problem, with everything that does not depend on the vectors computed once."""
 
-    def __init__(self, problem: Problem, tower: TextTower, settings: Settings) -> None:
+    def __init__(self, problem: Problem, tower: TextTower, config: LearningConfig) -> None:
         self.problem = problem
         self.tower = tower
-        self.settings = settings
-        self.prompt = Slot.template(tower, CLASSIFICATION, problem.parent)
-        told = [*((text, None) for text in PARAPHRASES), *problem.captions]
-        self.told = [(Slot.template(tower, text, problem.parent), image) for text, image in told]
+        self.config = config
+        self.prompt = Slot.from_template(tower, CLASSIFICATION, problem.parent)
+        captions = [*((text, None) for text in PARAPHRASES), *problem.captions]
+        self.templates = [
+            (Slot.from_template(tower, text, problem.parent), image) for text, image in captions
+        ]
         with torch.inference_mode():
             self.parent = self.prompt.encode(tower, problem.first[:0]).features[0].clone()
-        self.scale = tower.logit_scale if settings.scale is None else settings.scale
-        self._seen = _labelled(problem.concept, problem.negatives)
-        self._held_out = _labelled(problem.held_out_concept, problem.held_out_negatives)
+        self.scale = tower.logit_scale if config.scale is None else config.scale
+        self._seen = _label_images(problem.concept, problem.negatives)
+        self._held_out = _label_images(problem.held_out_concept, problem.held_out_negatives)
 
     @property
     def rate(self) -> float:
         """The learning rate of what is free."""
         if self.problem.subspace is None:
-            return self.settings.learning_rate
-        given = self.settings.subspace_rate
+            return self.config.learning_rate
+        given = self.config.subspace_rate
         average = float(self.problem.subspace.spread.square().mean().sqrt())
-        return self.settings.learning_rate / average if given is None else given
+        return self.config.learning_rate / average if given is None else given
 
-    def free(self, vectors: Tensor) -> Tensor:
+    def to_parameters(self, vectors: Tensor) -> Tensor:
         """What is learned, for vectors to begin at: their coordinates in the subspace, or a copy of them."""
         subspace = self.problem.subspace
         return vectors.clone() if subspace is None else coordinates(vectors, subspace)
 
-    def placed(self, free: Tensor) -> Tensor:
+    def to_vectors(self, free: Tensor) -> Tensor:
         """The vectors that the text tower sees."""
-        return free if self.problem.subspace is None else at(free, self.problem.subspace)
+        return free if self.problem.subspace is None else from_coordinates(free, self.problem.subspace)
 
     def __call__(self, vectors: Tensor, draws: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
         """(l_SD of a drawn batch, l_CE of all images); None for a loss whose weight is 0."""
-        slot, image = self.told[int(_draw(len(self.told), 1, draws))]
-        diffusion = self._diffusion(vectors, slot, self.settings.batch_size, draws, image)
+        slot, image = self.templates[int(_draw(len(self.templates), 1, draws))]
+        diffusion = self._diffusion(vectors, slot, self.config.batch_size, draws, image)
         return diffusion, self._classification(vectors, *self._seen)
 
     @torch.inference_mode()
     def held_out(self, vectors: Tensor) -> float:
         """The joint loss on held-out images and on noise that is the same at every look."""
         draws = torch.Generator().manual_seed(0)
-        diffusion = self._diffusion(vectors, self.prompt, self.settings.held_out_noises, draws)
+        diffusion = self._diffusion(vectors, self.prompt, self.config.held_out_noises, draws)
         classification = self._classification(vectors, *self._held_out)
-        weights = self.settings.lambda_sd, self.settings.lambda_ce
+        weights = self.config.lambda_sd, self.config.lambda_ce
         return float(joint_loss(diffusion, classification, *weights))
 
     def _classification(self, vectors: Tensor, features: Tensor, labels: Tensor) -> Tensor | None:
-        if not self.settings.lambda_ce:
+        if not self.config.lambda_ce:
             return None
         (concept,) = self.prompt.encode(self.tower, vectors).features  # no longer than the prompt
         return classification_loss(features, labels, concept, self.parent, self.scale)
@@ -259,14 +212,14 @@ class Objective:
         self, vectors: Tensor, slot: Slot, n: int, draws: torch.Generator, image: int | None = None
     ) -> Tensor | None:
         denoiser = self.problem.denoiser
-        if not self.settings.lambda_sd or denoiser is None:
+        if not self.config.lambda_sd or denoiser is None:
             return None
         if image is not None:
-            denoiser = denoiser.of(image)
-        return drawn_diffusion_loss(denoiser, self.tower, slot, vectors, n, draws)
+            denoiser = denoiser.for_image(image)
+        return sample_diffusion_loss(denoiser, self.tower, slot, vectors, n, draws)
 
 
-def drawn_diffusion_loss(
+def sample_diffusion_loss(
     denoiser: Denoiser, tower: TextTower, slot: Slot, vectors: Tensor, n: int, draws: torch.Generator
 ) -> Tensor:
     """l_SD of a drawn batch of `n` latents under one prompt, so that the text tower runs once a step."""
@@ -277,7 +230,7 @@ def drawn_diffusion_loss(
     return diffusion_loss(denoiser.unet, denoiser.scheduler, latents, noise, steps, conditioning)
 
 
-def _labelled(concept: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
+def _label_images(concept: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
     """x'' and y: features `[N + K, embed_dim]`, labels `[N + K]`."""
     ones, zeros = torch.ones(len(concept)), torch.zeros(len(negatives))
     features = torch.cat([concept, negatives])
@@ -288,5 +241,5 @@ def _draw(high: int, n: int, draws: torch.Generator) -> Tensor:
     return torch.randint(high, (n,), generator=draws)
 
 
-def _item(loss: Tensor | None) -> float | None:
+def _to_float(loss: Tensor | None) -> float | None:
     return None if loss is None else float(loss.detach())

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from gair_search.encoder.text_tower import TextTower
-from gair_search.learning.joint import Denoiser, Settings, drawn_diffusion_loss
+from gair_search.learning.config import LearningConfig
+from gair_search.learning.joint import Denoiser, sample_diffusion_loss
 from gair_search.learning.losses import discriminative_loss, joint_loss
 from gair_search.learning.subspace import Subspace, project
 from gair_search.learning.templates import CLASSIFICATION, PARAPHRASES, Slot
@@ -63,46 +64,46 @@ class Classifier:
 
 def class_features(tower: TextTower, vectors: Tensor) -> Tensor:
     """tau of 'image of a *' for each class: vectors `[K, n_vectors, text_width]` -> `[K, embed_dim]`."""
-    return Slot.template(tower, CLASSIFICATION, "").encode(tower, vectors).features
+    return Slot.from_template(tower, CLASSIFICATION, "").encode(tower, vectors).features
 
 
 def learn_classes(
     classes: Classes,
     tower: TextTower,
-    settings: Settings,
+    config: LearningConfig,
     seed: int = 0,
     on_step: Callable[[int, float, Tensor], None] | None = None,
 ) -> Tensor:
     """Minimise lambda_SD l_SD (of one class a step) + lambda_CE times the discriminative loss (of all).
 
     Args:
-        settings: the loss weights and sizes; (1, 0) is plain textual inversion of each class.
+        config: the loss weights and sizes; (1, 0) is plain textual inversion of each class.
         on_step: told (steps done, joint loss, vectors) every `check_every` steps. A KeyboardInterrupt ends the run.
 
     Returns:
         vectors `[K, n_vectors, text_width]`.
     """
     draws = torch.Generator().manual_seed(seed)
-    slots = [Slot.template(tower, text, "") for text in PARAPHRASES]
-    scale = tower.logit_scale if settings.scale is None else settings.scale
+    slots = [Slot.from_template(tower, text, "") for text in PARAPHRASES]
+    scale = tower.logit_scale if config.scale is None else config.scale
     free = classes.first.clone().requires_grad_(True)
-    optim = torch.optim.AdamW([free], lr=settings.learning_rate, weight_decay=0.0)
+    optim = torch.optim.AdamW([free], lr=config.learning_rate, weight_decay=0.0)
     try:
-        for step in range(1, settings.steps + 1):
+        for step in range(1, config.steps + 1):
             vectors = project(free, classes.subspace)
-            told = None
-            if settings.lambda_ce:
-                told = discriminative_loss(
+            classification = None
+            if config.lambda_ce:
+                classification = discriminative_loss(
                     classes.features, classes.labels, class_features(tower, vectors), scale
                 )
-            drawn = None
-            if settings.lambda_sd and classes.denoisers:
-                drawn = _one_class(classes, vectors, tower, slots, settings.batch_size, draws)
-            loss = joint_loss(drawn, told, settings.lambda_sd, settings.lambda_ce)
+            diffusion = None
+            if config.lambda_sd and classes.denoisers:
+                diffusion = _one_class_loss(classes, vectors, tower, slots, config.batch_size, draws)
+            loss = joint_loss(diffusion, classification, config.lambda_sd, config.lambda_ce)
             loss.backward()  # type: ignore[no-untyped-call]
             optim.step()
             optim.zero_grad()
-            if on_step and (step % settings.check_every == 0 or step == settings.steps):
+            if on_step and (step % config.check_every == 0 or step == config.steps):
                 on_step(step, float(loss.detach()), project(free, classes.subspace).detach().clone())
     except KeyboardInterrupt:
         pass  # what is learned so far is kept
@@ -111,7 +112,12 @@ def learn_classes(
 
 @torch.inference_mode()
 def held_out_loss(
-    classes: Classes, vectors: Tensor, tower: TextTower, settings: Settings, features: Tensor, labels: Tensor
+    classes: Classes,
+    vectors: Tensor,
+    tower: TextTower,
+    config: LearningConfig,
+    features: Tensor,
+    labels: Tensor,
 ) -> float:
     """The joint loss on images that no step sees, and on noise that is the same at every look.
 
@@ -120,21 +126,21 @@ def held_out_loss(
         vectors: `[K, n_vectors, text_width]`.
         features, labels: of the images, `[N, embed_dim]` and `[N]`.
     """
-    told = drawn = None
-    if settings.lambda_ce:
-        scale = tower.logit_scale if settings.scale is None else settings.scale
-        told = discriminative_loss(features, labels, class_features(tower, vectors), scale)
-    if settings.lambda_sd and classes.denoisers:
-        slot, draws = Slot.template(tower, CLASSIFICATION, ""), torch.Generator().manual_seed(0)
-        n = max(settings.held_out_noises // len(vectors), 1)
+    classification = diffusion = None
+    if config.lambda_ce:
+        scale = tower.logit_scale if config.scale is None else config.scale
+        classification = discriminative_loss(features, labels, class_features(tower, vectors), scale)
+    if config.lambda_sd and classes.denoisers:
+        slot, draws = Slot.from_template(tower, CLASSIFICATION, ""), torch.Generator().manual_seed(0)
+        n = max(config.held_out_noises // len(vectors), 1)
         pairs = zip(classes.denoisers, vectors, strict=True)
-        drawn = torch.stack([drawn_diffusion_loss(d, tower, slot, v, n, draws) for d, v in pairs]).mean()
-    return float(joint_loss(drawn, told, settings.lambda_sd, settings.lambda_ce))
+        diffusion = torch.stack([sample_diffusion_loss(d, tower, slot, v, n, draws) for d, v in pairs]).mean()
+    return float(joint_loss(diffusion, classification, config.lambda_sd, config.lambda_ce))
 
 
-def _one_class(
+def _one_class_loss(
     classes: Classes, vectors: Tensor, tower: TextTower, slots: Sequence[Slot], n: int, draws: torch.Generator
 ) -> Tensor:
     """l_SD of a drawn class, under a drawn paraphrase."""
     which, text = (int(torch.randint(high, (1,), generator=draws)) for high in (len(vectors), len(slots)))
-    return drawn_diffusion_loss(classes.denoisers[which], tower, slots[text], vectors[which], n, draws)
+    return sample_diffusion_loss(classes.denoisers[which], tower, slots[text], vectors[which], n, draws)

@@ -132,7 +132,7 @@ def parent_images(
 ) -> list[NDArray[np.uint8]]:
     """Images drawn from 'image of a c' (section 4.2), preprocessed; the seeds are always the same."""
     tower = encoder.text_tower
-    slot = Slot.template(tower, CLASSIFICATION, parent)
+    slot = Slot.from_template(tower, CLASSIFICATION, parent)
     with torch.inference_mode():
         conditioning = slot.encode(tower, slot.before[:0], full_context=True).conditioning
     drawn = generator.sample(conditioning.expand(n, -1, -1), range(n))

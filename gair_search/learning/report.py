@@ -120,7 +120,7 @@ def quality(
 
     from gair_search.learning.templates import CLASSIFICATION, Slot
 
-    slot = Slot.template(tower, CLASSIFICATION, problem.parent)
+    slot = Slot.from_template(tower, CLASSIFICATION, problem.parent)
     with torch.inference_mode():
         (concept,) = slot.encode(tower, vectors).features
         (parent,) = slot.encode(tower, vectors[:0]).features
@@ -160,7 +160,7 @@ def composition(vectors: "Tensor", parent: str, tower: "TextTower", words: Seque
     from gair_search.learning.attributes import average_embeddings
     from gair_search.learning.templates import Slot
 
-    slots = [Slot.of(tower, "a", f"{parent} {context}") for context in CONTEXTS]
+    slots = [Slot.around(tower, "a", f"{parent} {context}") for context in CONTEXTS]
 
     def apart(rows: "Tensor") -> float:
         with torch.inference_mode():
@@ -171,14 +171,14 @@ def composition(vectors: "Tensor", parent: str, tower: "TextTower", words: Seque
     return apart(vectors) / float(np.mean([apart(row[None]) for row in table]))
 
 
-def measured(token: CustomToken) -> dict[str, float] | None:
+def read_quality(token: CustomToken) -> dict[str, float] | None:
     """The `quality` that a token's file tells; None where it tells none, or not all of it in finite numbers."""
     try:
         found = json.loads(token.facts.get("quality", "null"))
-        told = {key: float(found[key]) for key in QUALITY}
+        values = {key: float(found[key]) for key in QUALITY}
     except (ValueError, TypeError, KeyError, OverflowError):
         return None
-    return told if np.isfinite(list(told.values())).all() else None
+    return values if np.isfinite(list(values.values())).all() else None
 
 
 def related_words(token: CustomToken, tower: "TextTower") -> list[str]:

@@ -58,6 +58,6 @@ def coordinates(vectors: Tensor, subspace: Subspace) -> Tensor:
     return (vectors - subspace.mean) @ subspace.basis.T / subspace.spread
 
 
-def at(places: Tensor, subspace: Subspace) -> Tensor:
-    """The vectors `[..., text_width]` with these coordinates; `at(coordinates(e))` is `project(e)`."""
+def from_coordinates(places: Tensor, subspace: Subspace) -> Tensor:
+    """The vectors `[..., text_width]` with these coordinates; `from_coordinates(coordinates(e))` is `project(e)`."""
     return (places * subspace.spread) @ subspace.basis + subspace.mean

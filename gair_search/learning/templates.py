@@ -42,8 +42,8 @@ class Slot:
     n_ctx: int
 
     @classmethod
-    def of(cls, tower: TextTower, before: str, after: str) -> "Slot":
-        """`Slot.of(tower, "image of a", "dress")` is 'image of a * dress'."""
+    def around(cls, tower: TextTower, before: str, after: str) -> "Slot":
+        """`Slot.around(tower, "image of a", "dress")` is 'image of a * dress'."""
         table = tower.token_table
         start, stop = tower.start_id, tower.end_id
         return cls(
@@ -54,10 +54,10 @@ class Slot:
         )
 
     @classmethod
-    def template(cls, tower: TextTower, template: str, parent: str) -> "Slot":
+    def from_template(cls, tower: TextTower, template: str, parent: str) -> "Slot":
         """`template`, its `{}` filled with '* parent'."""
         before, _, after = template.partition("{}")
-        return cls.of(tower, before, f"{parent}{after}")
+        return cls.around(tower, before, f"{parent}{after}")
 
     def length(self, n_vectors: int) -> int:
         """Places that it takes with that many vectors."""

@@ -191,11 +191,11 @@ def test_a_prompt_with_an_image_suffix_inside_text_is_text(engine: Engine, tmp_p
 
 
 def test_explain_learns_without_a_gallery(tmp_path: Path) -> None:
-    from gair_search.learning.token_weights import Preset
+    from gair_search.learning.stori import TokenWeightsConfig
 
     for first, name in enumerate(("cat", "dog")):
         make_photos(tmp_path / "classes" / name, 2, first=2 * first)
     with Engine.open("gair-mini", db=tmp_path / "none") as opened:
-        report = opened.explain(tmp_path / "classes", {"cat": ["a cat"]}, preset=Preset(epochs=1))
+        report = opened.explain(tmp_path / "classes", {"cat": ["a cat"]}, preset=TokenWeightsConfig(epochs=1))
     assert [p[0].prompt for p in report.weights.prompts] == ["a cat", "a photo of a dog"]
     assert not (tmp_path / "none").exists()

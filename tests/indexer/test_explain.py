@@ -10,9 +10,10 @@ from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError, PromptError
 from gair_search.images.reading import load_pixels
 from gair_search.indexer.explain import class_name, explain_folder, read_prompts
-from gair_search.learning.token_weights import Preset, TokenWeights
+from gair_search.learning.stori import TokenWeightsConfig
+from gair_search.learning.token_weights import TokenWeights
 
-QUICK = Preset(epochs=3)
+QUICK = TokenWeightsConfig(epochs=3)
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def test_real_photos(encoder: Encoder, tmp_path: Path) -> None:
             (tmp_path / part / subject).mkdir(parents=True)
             for path in own:
                 (tmp_path / part / subject / path.name).symlink_to(path)
-    report = explain_folder(tmp_path / "learn", encoder, preset=Preset(epochs=20))
+    report = explain_folder(tmp_path / "learn", encoder, preset=TokenWeightsConfig(epochs=20))
     assert report.losses[-1] < report.losses[0]
     assert report.accuracy >= report.accuracy_before
     held_out = sorted((tmp_path / "test").glob("*/*.jpg"))

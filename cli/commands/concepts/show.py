@@ -17,7 +17,7 @@ _NOT_IN_ROWS = frozenset({"text_tower_assumed", "concept_features", "quality", "
 
 def show(name: Name, html: options.Page = None, as_json: options.Json = False) -> None:
     """Show all that is known of a custom token, how good it is, and the words nearest to its vectors."""
-    from gair_search.learning.report import describe, measured
+    from gair_search.learning.report import describe, read_quality
     from gair_search.tokens.store import TokenStore
 
     store = TokenStore()
@@ -25,7 +25,7 @@ def show(name: Name, html: options.Page = None, as_json: options.Json = False) -
     tower, missing = _find_text_tower(token)
     facts: dict[str, Any] = {
         **describe(token),
-        "quality": measured(token),
+        "quality": read_quality(token),
         "active": name == store.active_name,
         "file": str(store.path(name)),
         **_nearest_words(token, tower, missing),

@@ -22,7 +22,7 @@ from gair_search.encoder.clip import Encoder
 from gair_search.encoder.models import resolve
 from gair_search.generation.export import pipeline_folder
 from gair_search.generation.generator import Generator
-from gair_search.learning.joint import PAPER
+from gair_search.learning.config import PAPER
 from gair_search.learning.templates import PARAPHRASES, Slot
 
 
@@ -36,7 +36,7 @@ def test_their_loop_learns_the_concept_s_rows_alone_from_our_conditioning(
     (dress,) = tiny.text_tower.token_ids("dress")
     with torch.inference_mode():
         for template in PARAPHRASES[:3]:
-            slot = Slot.template(tiny.text_tower, template, "dress")
+            slot = Slot.from_template(tiny.text_tower, template, "dress")
             rows = loop.before[[dress] * 3]
             ours = slot.encode(tiny.text_tower, rows, full_context=True).conditioning
             theirs = loop.conditioning(loop.photos.ids(template)[None])

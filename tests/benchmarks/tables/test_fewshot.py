@@ -26,8 +26,8 @@ from gair_search.benchmarks.methods.fewshot import RARE_TOKENS, Shots
 from gair_search.benchmarks.tables.fewshot import FewShotConfig, fewshot
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
-from gair_search.learning import token_weights as tw
-from gair_search.learning.joint import PAPER
+from gair_search.learning import stori as tw
+from gair_search.learning.config import PAPER
 
 CLASSES = (
     Class("dress", ("a photo of a dress.",), ("a long red gown.", "a dress on a hanger.")),
@@ -64,15 +64,15 @@ def test_zero_shot_is_the_mean_of_plain_text_features(encoder: Encoder) -> None:
 
 def test_taskress_base_is_not_normalised_before_the_mean(encoder: Encoder) -> None:
     tower = encoder.text_tower
-    single = methods.raw_base(tw.class_prompts([c.prompts for c in CLASSES], tower), tower)
+    single = methods.raw_base(tw.encode_class_prompts([c.prompts for c in CLASSES], tower), tower)
     assert torch.allclose(
         torch.nn.functional.normalize(single, dim=1),
         clip_features(encoder, [c.prompts[0] for c in CLASSES]),
         atol=1e-5,
     )
     assert (single.norm(dim=1) > 2).all()
-    pair = methods.raw_base(tw.class_prompts([c.descriptions for c in CLASSES], tower), tower)
-    each = methods.raw_base(tw.class_prompts([[t] for t in CLASSES[0].descriptions], tower), tower)
+    pair = methods.raw_base(tw.encode_class_prompts([c.descriptions for c in CLASSES], tower), tower)
+    each = methods.raw_base(tw.encode_class_prompts([[t] for t in CLASSES[0].descriptions], tower), tower)
     assert torch.allclose(pair[0], each.mean(0), atol=1e-4)
 
 
@@ -102,7 +102,7 @@ def test_taskres_against_adam_written_out(epochs: int, weight_decay: float) -> N
 def test_what_is_learned_fits_the_pictures(encoder: Encoder) -> None:
     """Pictures near the other class's text: both ways of learning turn the classifier round."""
     tower = encoder.text_tower
-    prompts = tw.class_prompts([c.descriptions for c in CLASSES], tower)
+    prompts = tw.encode_class_prompts([c.descriptions for c in CLASSES], tower)
     features = methods.zero_shot(prompts, tower).flip(0)
     given = Shots(features, torch.tensor([0, 1]), 30)
     losses = {
@@ -111,7 +111,7 @@ def test_what_is_learned_fits_the_pictures(encoder: Encoder) -> None:
         "taskres": methods.taskres(methods.raw_base(prompts, tower), given, tower.logit_scale, 0.5, 0.0),
     }
     loss = {
-        name: tw.classification_loss(classifier, features, given.labels, tower.logit_scale).item()
+        name: tw.text_classifier_loss(classifier, features, given.labels, tower.logit_scale).item()
         for name, classifier in losses.items()
     }
     assert loss["taskres"] < 0.1 < loss["zero"]
@@ -157,7 +157,7 @@ def test_nonsense_is_added_to_all_alike_or_takes_the_place_of_every_token(encode
 def test_tokens_learn_to_tell_classes_apart(encoder: Encoder) -> None:
     texts = ["a red dress", "a blue mug", "a green umbrella"]
     given = Shots(clip_features(encoder, texts), torch.arange(3), 1)
-    settings = replace(PAPER, n_vectors=2, steps=25, learning_rate=0.02).by("prompt tuning")
+    settings = replace(PAPER, n_vectors=2, steps=25, learning_rate=0.02).with_method("prompt tuning")
     found = methods.tokens(encoder.text_tower, given, 3, settings)
     assert (given.features @ found.T).argmax(1).tolist() == [0, 1, 2]
     assert torch.equal(found, methods.tokens(encoder.text_tower, given, 3, settings))

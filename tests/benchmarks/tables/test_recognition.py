@@ -35,7 +35,7 @@ from gair_search.errors import DatasetError, GairError
 from gair_search.generation.generator import Generator
 from gair_search.generation.sampling import SamplingConfig
 from gair_search.learning.attributes import average_embeddings
-from gair_search.learning.joint import PAPER
+from gair_search.learning.config import PAPER
 
 WORLD = {"concepts": 2, "views": 2, "distractors": 10, "size": 64, "elsewhere": False}
 WORDS = ("red", "old", "striped")

@@ -43,7 +43,8 @@ from gair_search.errors import ConceptError, DatasetError, GairError
 from gair_search.gair.options import GairConfig
 from gair_search.generation.generator import Generator
 from gair_search.generation.sampling import SamplingConfig
-from gair_search.learning.joint import PAPER, Objective
+from gair_search.learning.config import PAPER
+from gair_search.learning.joint import Objective
 from gair_search.learning.subspace import project
 from gair_search.learning.templates import PARAPHRASES
 
@@ -179,7 +180,7 @@ def test_captions_reach_the_diffusion_loss_with_their_own_image(study: Study) ->
     assert other.captions == ()
     problem = captioned.problem
     objective = Objective(problem, study.encoder.text_tower, QUICK)
-    assert [image for _, image in objective.told] == [None] * len(PARAPHRASES) + [0]
+    assert [image for _, image in objective.templates] == [None] * len(PARAPHRASES) + [0]
     latents = problem.denoiser.latents
     assert torch.equal(problem.denoiser.of(0).latents, latents[[0, 2]])
     assert torch.equal(problem.denoiser.of(1).latents, latents[[1, 3]])

@@ -11,7 +11,7 @@ from support.cli import press_ctrl_c
 
 from gair_search.benchmarks.fashion_world import instance, render, scene
 from gair_search.engine import Engine
-from gair_search.learning.report import measured
+from gair_search.learning.report import read_quality
 from gair_search.tokens import facts
 from gair_search.tokens.store import TokenStore
 
@@ -46,7 +46,7 @@ def test_learns_from_photos_and_a_gallery(gair: Gair, photos: Path, tmp_path: Pa
     assert token.facts[facts.METHOD] == facts.PROMPT_TUNING
     assert len(facts.attributes(token)) == 100
     assert np.linalg.norm(facts.concept_features(token)) <= 1
-    assert told["quality"] == measured(token)
+    assert told["quality"] == read_quality(token)
     assert 0 <= told["quality"]["separation"] <= 1
     assert told["losses"][-1]["step"] == 6
     # the same command gives the same token, and does not replace one unasked

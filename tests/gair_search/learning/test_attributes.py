@@ -5,12 +5,7 @@ import torch
 
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError
-from gair_search.learning.attributes import (
-    average_embeddings,
-    nearest,
-    parse,
-    vocabulary,
-)
+from gair_search.learning.attributes import average_embeddings, nearest, parse, vocabulary
 
 
 def test_the_vocabulary_is_of_single_words_each_once():

@@ -8,20 +8,15 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 
 from gair_search.encoder.clip import Encoder
 from gair_search.learning import attributes
-from gair_search.learning.joint import (
-    PAPER,
-    Denoiser,
-    Losses,
-    Objective,
-    Problem,
-    Settings,
-    learn_vectors,
-)
+from gair_search.learning.config import PAPER, LearningConfig, Method
+from gair_search.learning.joint import Denoiser, Losses, Objective, Problem, learn_vectors
 from gair_search.learning.losses import classification_loss
 from gair_search.learning.subspace import attribute_subspace, project
 from gair_search.learning.templates import CLASSIFICATION, Slot
 
-QUICK = Settings(n_vectors=2, learning_rate=5e-3, steps=20, check_every=5, scale=30.0, held_out_noises=2)
+QUICK = LearningConfig(
+    n_vectors=2, learning_rate=5e-3, steps=20, check_every=5, scale=30.0, held_out_noises=2
+)
 WORDS = ("red", "blue", "green", "old", "striped", "shiny")
 
 
@@ -68,20 +63,12 @@ def denoiser() -> Denoiser:
     return Denoiser(unet.eval().requires_grad_(False), scheduler, torch.randn(3, 4, 4, 4))
 
 
-def test_the_paper_s_settings():
-    assert (PAPER.n_vectors, PAPER.lambda_sd, PAPER.lambda_ce) == (10, 1.0, 1e-5)
-    assert (PAPER.learning_rate, PAPER.batch_size, PAPER.steps, PAPER.n_attributes) == (5e-4, 4, 20_000, 100)
-    assert (PAPER.by("textual inversion").lambda_sd, PAPER.by("textual inversion").lambda_ce) == (1, 0)
-    assert (PAPER.by("prompt tuning").lambda_sd, PAPER.by("prompt tuning").lambda_ce) == (0, 1)
-    assert PAPER.by("joint") == PAPER
-
-
 def test_gradient_reaches_only_the_token(encoder: Encoder, problem: Problem, denoiser: Denoiser):
     objective = Objective(
         replace(problem, denoiser=denoiser), encoder.text_tower, replace(QUICK, lambda_ce=1.0)
     )
-    free = objective.free(problem.first).requires_grad_(True)
-    diffusion, classification = objective(objective.placed(free), torch.Generator().manual_seed(0))
+    free = objective.to_parameters(problem.first).requires_grad_(True)
+    diffusion, classification = objective(objective.to_vectors(free), torch.Generator().manual_seed(0))
     (diffusion + classification).backward()
     assert free.grad.abs().sum() > 0
     frozen = [*encoder.text_tower.parameters(), *denoiser.unet.parameters()]
@@ -90,9 +77,9 @@ def test_gradient_reaches_only_the_token(encoder: Encoder, problem: Problem, den
 
 def test_the_classification_loss_is_that_of_the_paper_s_prompts(encoder: Encoder, problem: Problem):
     tower, vectors = encoder.text_tower, problem.first
-    objective = Objective(problem, tower, QUICK.by("prompt tuning"))
+    objective = Objective(problem, tower, QUICK.with_method("prompt tuning"))
     _, found = objective(vectors, torch.Generator())
-    slot = Slot.template(tower, CLASSIFICATION, "dress")
+    slot = Slot.from_template(tower, CLASSIFICATION, "dress")
     labels = torch.tensor([1.0, 1, 0, 0, 0])
     concept, parent = slot.encode(tower, vectors).features[0], _text(encoder, "image of a dress")[0]
     expected = classification_loss(
@@ -103,7 +90,9 @@ def test_the_classification_loss_is_that_of_the_paper_s_prompts(encoder: Encoder
 
 def test_prompt_tuning_learns_and_stays_in_the_subspace(encoder: Encoder, problem: Problem):
     looks: list[Losses] = []
-    learned = learn_vectors(problem, encoder.text_tower, QUICK.by("prompt tuning"), on_look=looks.append)
+    learned = learn_vectors(
+        problem, encoder.text_tower, QUICK.with_method("prompt tuning"), on_look=looks.append
+    )
     assert [look.step for look in looks] == [5, 10, 15, 20]
     assert looks[-1].classification < looks[0].classification
     assert all(look.diffusion is None for look in looks)
@@ -125,15 +114,15 @@ def test_what_is_free_begins_at_the_first_vectors(encoder: Encoder, problem: Pro
     inside = attributes.average_embeddings(encoder.text_tower, WORDS[:2])  # attributes are in their subspace
     outside = inside + torch.randn(inside.shape, generator=torch.Generator().manual_seed(0))
     objective = Objective(problem, encoder.text_tower, QUICK)
-    assert torch.allclose(objective.placed(objective.free(inside)), inside, atol=1e-5)
-    found = objective.placed(objective.free(outside))
+    assert torch.allclose(objective.to_vectors(objective.to_parameters(inside)), inside, atol=1e-5)
+    found = objective.to_vectors(objective.to_parameters(outside))
     assert torch.allclose(found, project(outside, problem.subspace), atol=1e-5)
     unbound = Objective(replace(problem, subspace=None), encoder.text_tower, QUICK)
-    assert torch.equal(unbound.placed(unbound.free(outside)), outside)
+    assert torch.equal(unbound.to_vectors(unbound.to_parameters(outside)), outside)
 
 
 def test_the_best_look_wins_not_the_last(encoder: Encoder, problem: Problem):
-    wild = replace(QUICK, learning_rate=5.0, projection=False).by("prompt tuning")
+    wild = replace(QUICK, learning_rate=5.0, projection=False).with_method("prompt tuning")
     learned = learn_vectors(replace(problem, subspace=None), encoder.text_tower, wild)
     held_out = [look.held_out for look in learned.losses]
     assert learned.step == learned.losses[held_out.index(min(held_out))].step
@@ -156,8 +145,8 @@ def test_ctrl_c_keeps_the_best_so_far(encoder: Encoder, problem: Problem):
         if look.step == 10:
             raise KeyboardInterrupt
 
-    learned = learn_vectors(problem, encoder.text_tower, QUICK.by("prompt tuning"), on_look=stop)
-    whole = learn_vectors(problem, encoder.text_tower, replace(QUICK, steps=10).by("prompt tuning"))
+    learned = learn_vectors(problem, encoder.text_tower, QUICK.with_method("prompt tuning"), on_look=stop)
+    whole = learn_vectors(problem, encoder.text_tower, replace(QUICK, steps=10).with_method("prompt tuning"))
     assert learned.stopped
     assert learned.step == 10
     assert torch.equal(learned.vectors, whole.vectors)
@@ -175,14 +164,14 @@ def test_ctrl_c_before_the_first_look_has_nothing_to_keep(encoder: Encoder, prob
 def test_a_slot_is_the_plain_prompt_where_the_vectors_are_words(encoder: Encoder):
     tower = encoder.text_tower
     rows = tower.token_embeddings(torch.tensor(tower.token_ids("striped red")))
-    found = Slot.of(tower, "image of a", "dress").encode(tower, rows).features
+    found = Slot.around(tower, "image of a", "dress").encode(tower, rows).features
     assert torch.allclose(found, _text(encoder, "image of a striped red dress"), atol=1e-5)
 
 
 def test_the_full_context_changes_no_feature_and_is_the_generators(encoder: Encoder):
     tower = encoder.text_tower
     rows = tower.token_embeddings(torch.tensor(tower.token_ids("red")))
-    slot = Slot.of(tower, "image of a", "dress")
+    slot = Slot.around(tower, "image of a", "dress")
     with torch.inference_mode():
         full = slot.encode(tower, rows, full_context=True)
         plain = tower.encode_ids([tower.token_ids("image of a red dress")], full_context=True)
@@ -190,3 +179,12 @@ def test_the_full_context_changes_no_feature_and_is_the_generators(encoder: Enco
     assert torch.allclose(full.features, slot.encode(tower, rows).features, atol=1e-5)
     both = slot.encode(tower, torch.stack([rows, rows])).features
     assert torch.allclose(both, full.features.expand(2, -1), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "weights"), [("textual inversion", (1, 0)), ("prompt tuning", (0, 1)), ("joint", (1, 1e-5))]
+)
+def test_methods_are_ends_of_the_joint_loss(method: Method, weights: tuple[float, float]) -> None:
+    config = PAPER.with_method(method)
+    assert (config.lambda_sd, config.lambda_ce) == weights
+    assert replace(config, lambda_sd=PAPER.lambda_sd, lambda_ce=PAPER.lambda_ce) == PAPER

@@ -4,14 +4,8 @@ import pytest
 import torch
 
 from gair_search.encoder.clip import Encoder
-from gair_search.learning.joint import Settings
-from gair_search.learning.multiclass import (
-    Classes,
-    Classifier,
-    class_features,
-    held_out_loss,
-    learn_classes,
-)
+from gair_search.learning.config import LearningConfig
+from gair_search.learning.multiclass import Classes, Classifier, class_features, held_out_loss, learn_classes
 
 
 @pytest.fixture
@@ -25,7 +19,9 @@ def classes(encoder: Encoder) -> Classes:
 
 
 def test_tokens_classify_their_own_images(encoder: Encoder, classes: Classes):
-    settings = Settings(learning_rate=5e-3, steps=15, scale=30.0, check_every=5).by("prompt tuning")
+    settings = LearningConfig(learning_rate=5e-3, steps=15, scale=30.0, check_every=5).with_method(
+        "prompt tuning"
+    )
     losses: list[tuple[int, float, torch.Tensor]] = []
     vectors = learn_classes(classes, encoder.text_tower, settings, on_step=lambda *told: losses.append(told))
     assert [step for step, _, _ in losses] == [5, 10, 15]

@@ -17,8 +17,9 @@ from gair_search.benchmarks.fashion_world import (
 from gair_search.encoder.clip import Encoder
 from gair_search.generation.generator import Generator
 from gair_search.learning import lessons
-from gair_search.learning.joint import Method
-from gair_search.learning.report import describe, measured
+from gair_search.learning.config import Method, config_for
+from gair_search.learning.preparation import image_features
+from gair_search.learning.report import describe, read_quality
 from gair_search.tokens.custom_token import CustomToken
 
 Features = NDArray[np.float32]
@@ -46,15 +47,15 @@ def twins(item: Instance, first: int) -> list[Image.Image]:
 def learned(encoder: Encoder, number: int, projection: bool, method: Method, steps: int) -> CustomToken:
     """A token of an instance of the test split, by gair-mini's own settings."""
     item = instance(number, "test")
-    negatives = lessons.image_features(twins(item, number + 50), encoder).numpy()
-    preset = replace(lessons.settings_for(encoder.spec), projection=projection, steps=steps, views=2)
+    negatives = image_features(twins(item, number + 50), encoder).numpy()
+    preset = replace(config_for(encoder.spec), projection=projection, steps=steps, views=2)
     lesson = lessons.learn_token(
         "it",
         pictures(item, number),
         item.kind,
         encoder,
         lambda *_: negatives,
-        settings=preset,
+        config=preset,
         method=method,
         generator=None if method == "prompt tuning" else Generator.load(encoder),
     )
@@ -73,7 +74,7 @@ def test_the_projection_keeps_norms_in_the_attributes_range(
     outside = []
     for number in numbers:
         held, free = (learned(encoder, number, projection, method, steps) for projection in (True, False))
-        range_ = measured(held)
+        range_ = read_quality(held)
         assert range_["norm_lowest"] <= np.mean(describe(held)["norms"]) <= range_["norm_highest"]
         outside.append(np.mean(describe(free)["norms"]) - range_["norm_highest"])
     assert np.mean(outside) > 0

@@ -16,10 +16,10 @@ from gair_search.learning.report import (
     auc,
     composition,
     describe,
-    measured,
     nearest_rows,
     nearest_words,
     norm_range,
+    read_quality,
     related_words,
 )
 from gair_search.tokens.custom_token import CustomToken
@@ -136,7 +136,7 @@ def test_words_to_compare_with_are_its_own_else_its_parent_s_else_the_commonest(
 
 def test_a_quality_that_makes_no_sense_is_none() -> None:
     def told(quality: str) -> dict[str, float] | None:
-        return measured(CustomToken("x", np.ones((1, 2), np.float32), "t", facts={"quality": quality}))
+        return read_quality(CustomToken("x", np.ones((1, 2), np.float32), "t", facts={"quality": quality}))
 
     good = dict.fromkeys(QUALITY, 0.5)
     assert told(json.dumps(good)) == good

@@ -4,12 +4,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from gair_search.learning.subspace import (
-    at,
-    attribute_subspace,
-    coordinates,
-    project,
-)
+from gair_search.learning.subspace import attribute_subspace, coordinates, from_coordinates, project
 
 
 @pytest.fixture
@@ -62,10 +57,10 @@ def test_coordinates_are_those_of_the_projection(embeddings):
     subspace = attribute_subspace(embeddings, rank=4)
     vectors = torch.randn(3, 20, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     assert torch.allclose(
-        at(coordinates(vectors, subspace), subspace), project(vectors, subspace), atol=1e-12
+        from_coordinates(coordinates(vectors, subspace), subspace), project(vectors, subspace), atol=1e-12
     )
     places = torch.randn(3, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    assert torch.allclose(coordinates(at(places, subspace), subspace), places, atol=1e-12)
+    assert torch.allclose(coordinates(from_coordinates(places, subspace), subspace), places, atol=1e-12)
 
 
 def test_coordinates_count_in_the_attributes_standard_deviations(embeddings):

@@ -11,8 +11,9 @@ from gair_search.benchmarks.fashion_world import instance, render, scene
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import GairError, PromptError, TokenWeightError
-from gair_search.learning import token_weights as stori
-from gair_search.learning.token_weights import Preset, TokenWeights
+from gair_search.learning import stori
+from gair_search.learning.stori import TokenWeightsConfig
+from gair_search.learning.token_weights import TokenWeights
 from gair_search.query.compiler import query_vector
 from gair_search.query.language import parse
 from gair_search.query.terms import weighted_sum
@@ -29,7 +30,7 @@ def tower(encoder: Encoder) -> TextTower:
 
 @pytest.fixture(scope="module")
 def prompts(tower: TextTower) -> stori.ClassPrompts:
-    return stori.class_prompts(TEXTS, tower)
+    return stori.encode_class_prompts(TEXTS, tower)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def test_the_loss_is_cross_entropy_by_hand() -> None:
     features = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
     # logits [2, 0] for class 0 and [1.2, 1.6] for class 1
     expected = (math.log(1 + math.exp(-2)) + math.log(1 + math.exp(1.2 - 1.6))) / 2
-    loss = stori.classification_loss(classifier, features, torch.tensor([0, 1]), 2.0)
+    loss = stori.text_classifier_loss(classifier, features, torch.tensor([0, 1]), 2.0)
     assert float(loss) == pytest.approx(expected, abs=1e-6)
     logits = 2 * features @ classifier.T
     assert float(loss) == pytest.approx(float(nn.CrossEntropyLoss()(logits, torch.tensor([0, 1]))))
@@ -111,7 +112,7 @@ def test_the_gradient_reaches_the_log_weights_of_words_alone(
 ) -> None:
     log_weights = torch.zeros(prompts.free.shape, requires_grad=True)
     classifier = stori.text_classifier(log_weights, prompts, tower)
-    stori.classification_loss(classifier, random_features(3), torch.arange(3), 30).backward()
+    stori.text_classifier_loss(classifier, random_features(3), torch.arange(3), 30).backward()
     assert log_weights.grad is not None
     assert torch.equal(log_weights.grad != 0, prompts.free)
     assert all(parameter.grad is None for parameter in tower.parameters())
@@ -126,7 +127,7 @@ def test_many_prompts_in_parts_have_the_same_gradient(
         monkeypatch.setattr(stori, "PROMPTS_AT_ONCE", at_once)
         log_weights = random_log_weights(prompts).requires_grad_()
         classifier = stori.text_classifier(log_weights, prompts, tower)
-        stori.classification_loss(classifier, random_features(3), torch.arange(3), 30).backward()
+        stori.text_classifier_loss(classifier, random_features(3), torch.arange(3), 30).backward()
         gradients.append(log_weights.grad)
     assert torch.allclose(gradients[0], gradients[1], atol=1e-7)
 
@@ -135,9 +136,9 @@ def test_the_word_that_tells_classes_apart_gets_the_weight(
     tower: TextTower, pictures: tuple[Tensor, Tensor]
 ) -> None:
     """The pictures differ by colour alone, the prompts by the colour's word alone."""
-    prompts = stori.class_prompts([[f"a photo of a {color} dress"] for color in COLORS], tower)
+    prompts = stori.encode_class_prompts([[f"a photo of a {color} dress"] for color in COLORS], tower)
     seen: list[tuple[int, int, str]] = []
-    log_weights, losses = stori.learn(
+    log_weights, losses = stori.learn_token_weights(
         prompts, *pictures, tower, on_epoch=lambda done, total, note: seen.append((done, total, note))
     )
     assert losses[-1] < losses[0]
@@ -152,8 +153,8 @@ def test_the_word_that_tells_classes_apart_gets_the_weight(
 def test_seeds_give_the_same_weights_twice(
     tower: TextTower, prompts: stori.ClassPrompts, pictures: tuple[Tensor, Tensor]
 ) -> None:
-    preset = Preset(epochs=3, batch_size=4)
-    runs = [stori.learn(prompts, *pictures, tower, preset, seed)[0] for seed in (5, 5, 6)]
+    preset = TokenWeightsConfig(epochs=3, batch_size=4)
+    runs = [stori.learn_token_weights(prompts, *pictures, tower, preset, seed)[0] for seed in (5, 5, 6)]
     assert torch.equal(runs[0], runs[1])
     assert not torch.equal(runs[0], runs[2])
 
@@ -168,7 +169,7 @@ def test_epochs_are_the_papers_by_images_a_class(
 ) -> None:
     fixed = torch.eye(3, 640, requires_grad=True)
     monkeypatch.setattr(stori, "text_classifier", lambda log_weights, *_: fixed + 0 * log_weights.sum())
-    _, losses = stori.learn(prompts, random_features(images), torch.arange(images) % 3, tower)
+    _, losses = stori.learn_token_weights(prompts, random_features(images), torch.arange(images) % 3, tower)
     assert len(losses) == epochs
 
 
@@ -178,7 +179,7 @@ def test_prompts_with_weights_written_back_give_the_classifier(encoder: Encoder,
         ["a photo of a stripy t-shirt, 100% cotton", "don't (really) touch: 10:30"],
         [r"[odd] *, <br> \ a|b (x:2) AND more"],
     ]
-    prompts = stori.class_prompts(texts, tower)
+    prompts = stori.encode_class_prompts(texts, tower)
     log_weights = random_log_weights(prompts).gather(1, prompts.leads)
     learned = stori.read_out(log_weights, prompts, tower, ("shirt", "odd"))
     for own, row in zip(learned.prompts, learned.classifier, strict=True):
@@ -198,15 +199,17 @@ def test_pieces_of_one_word_are_written_with_their_geometric_mean(tower: TextTow
 
 def test_whole_words_share_one_weight(tower: TextTower, pictures: tuple[Tensor, Tensor]) -> None:
     texts = [[f"a {color} stripy corduroyish dress"] for color in COLORS]
-    prompts = stori.class_prompts(texts, tower)
-    log_weights, _ = stori.learn(prompts, *pictures, tower, Preset(epochs=5, whole_words=True))
+    prompts = stori.encode_class_prompts(texts, tower)
+    log_weights, _ = stori.learn_token_weights(
+        prompts, *pictures, tower, TokenWeightsConfig(epochs=5, whole_words=True)
+    )
     learned = stori.read_out(log_weights, prompts, tower, COLORS)
     for (prompt,) in learned.prompts:
         assert prompt.tokens[2:8] == ("stri", "py", "cor", "du", "roy", "ish")
         assert len(set(prompt.weights[2:4])) == len(set(prompt.weights[4:8])) == 1
         assert prompt.exact
         assert len(parse(prompt.query)) > 3
-    free, _ = stori.learn(prompts, *pictures, tower, Preset(epochs=5))
+    free, _ = stori.learn_token_weights(prompts, *pictures, tower, TokenWeightsConfig(epochs=5))
     assert not stori.read_out(free, prompts, tower, COLORS).prompts[0][0].exact
 
 
@@ -277,11 +280,11 @@ def test_what_is_no_file_of_weights_is_refused(tmp_path: Path) -> None:
 def test_bad_prompts_are_refused(tower: TextTower) -> None:
     for texts in ([["a"]], [["a"], []], []):
         with pytest.raises(GairError, match="two or more"):
-            stori.class_prompts(texts, tower)
+            stori.encode_class_prompts(texts, tower)
     with pytest.raises(PromptError, match="empty"):
-        stori.class_prompts([["a"], [" "]], tower)
+        stori.encode_class_prompts([["a"], [" "]], tower)
     with pytest.raises(PromptError, match="76 tokens and the model takes 75"):
-        stori.class_prompts([["a"], ["word " * 76]], tower)
+        stori.encode_class_prompts([["a"], ["word " * 76]], tower)
 
 
 @pytest.mark.parametrize(
@@ -297,10 +300,10 @@ def test_bad_features_and_labels_are_refused(
     tower: TextTower, prompts: stori.ClassPrompts, features: Tensor, labels: Tensor, said: str
 ) -> None:
     with pytest.raises(GairError, match=said):
-        stori.learn(prompts, features, labels, tower)
+        stori.learn_token_weights(prompts, features, labels, tower)
 
 
 @pytest.mark.parametrize("wrong", [{"learning_rate": 0}, {"epochs": 0}, {"batch_size": 0}])
 def test_a_preset_that_can_not_be_meant_is_refused(wrong: dict) -> None:
     with pytest.raises(GairError, match="expected a positive learning rate"):
-        Preset(**wrong)
+        TokenWeightsConfig(**wrong)
