@@ -29,7 +29,18 @@ from gair_search.cli import app
 REPOSITORY = Path(__file__).parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 COMMENT = re.compile(r"<!-- (needs|not run): (.+?) -->\s*\Z")
-NAMING_COMMANDS = [REPOSITORY / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md")]
+MORE_PAGES = [
+    REPOSITORY / name
+    for name in (
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "benchmarks/RESULTS.md",
+        "gair_search/pretrained/gair-mini/README.md",
+        "training/README.md",
+    )
+]
+"""Pages whose sentences are checked, and whose blocks are not run."""
+
 SCRIPTS = sorted((REPOSITORY / "benchmarks/scripts").glob("*.py"))
 OTHER_OPTIONS = {
     option for script in SCRIPTS for option in re.findall(r'"(--[a-z-]+)"', script.read_text("utf-8"))
@@ -77,6 +88,10 @@ def commands(text: str) -> list[list[str]]:
     lines = text.replace("\\\n", " ").splitlines()
     words = [shlex.split(line[2:], comments=True) for line in lines if line.startswith("$ gair ")]
     return [line[1:] for line in words]
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(REPOSITORY))
 
 
 def inline_code(text: str) -> Iterator[str]:
@@ -240,7 +255,7 @@ def test_commands_parse(block: Block) -> None:
         command.make_context(words[0], arguments)
 
 
-@pytest.mark.parametrize("page", [*PAGES, *NAMING_COMMANDS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *MORE_PAGES], ids=name_of)
 def test_commands_and_options_in_the_text_are_there(page: Path) -> None:
     """`gair ...` in a sentence names a command and options of its own; an option alone is one of some command's."""
     every = options(typer.main.get_command(app.app)) | OTHER_OPTIONS
@@ -253,7 +268,7 @@ def test_commands_and_options_in_the_text_are_there(page: Path) -> None:
             assert {word for word in words if re.match(r"--?[a-z]", word)} <= every, code
 
 
-@pytest.mark.parametrize("page", [*PAGES, *NAMING_COMMANDS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *MORE_PAGES], ids=name_of)
 def test_python_names_in_the_text_are_there(page: Path) -> None:
     for code in inline_code(page.read_text("utf-8")):
         for name in re.findall(r"\bgair_search\.[\w.]+|\bEngine\.\w+", code):
@@ -284,7 +299,7 @@ def test_the_api_shows_every_room() -> None:
     assert shown == rooms | {f"benchmarks.{part}" for part in parts}
 
 
-@pytest.mark.parametrize("page", [*PAGES, *NAMING_COMMANDS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *MORE_PAGES], ids=name_of)
 def test_files_in_the_text_are_there(page: Path) -> None:
     for code in inline_code(page.read_text("utf-8")):
         for path in re.findall(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./-]*", code):
