@@ -98,8 +98,10 @@ def query(
                 if gair != "auto":
                     raise
                 note, by_hand = f"searched without GAIR: {error}", {}
-        compiled = result.query if result else engine.compile(text, **terms, **by_hand)
-        hits = engine.search(compiled, k, where=where, min_score=min_score)
+        compiled = result.query if result else None
+        if compiled is None and (explain or html or by_hand.get("mixing_weight") is not None):
+            compiled = engine.compile(text, **terms, **by_hand)
+        hits = engine.search(compiled or text, k, where=where, min_score=min_score, **terms)
         name = engine.gallery.name
     if html:
         from gair_search.cli.pages.hits import write_hits
@@ -108,14 +110,14 @@ def query(
     if as_json:
         answer = {"prompt": text, "model": engine.model, "gallery": name}
         found = {"hits": [hit.to_json() for hit in hits]}
-        explanation = {"explanation": compiled.explanation()} if explain else {}
+        explanation = {"explanation": compiled.explanation()} if explain and compiled else {}
         output.print_json({**answer, **found, **_mixing(mixing_weight, result, note), **explanation})
         return
     if result:
         output.print_candidates(result)
     if note:
         output.print_note(note)
-    if explain:
+    if explain and compiled:
         output.print_explanation(compiled)
     output.print_hits(hits)
     if html:

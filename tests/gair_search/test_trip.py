@@ -1,5 +1,7 @@
 """The trip of a prompt: what is read once, and the way from a text to its hits."""
 
+import contextlib
+import json
 import sys
 import warnings
 from collections import Counter
@@ -12,6 +14,7 @@ import pytest
 from support.gair import PROMPT, QUICK
 from support.generator import tiny_token
 
+from gair_search.cli.commands.query import query
 from gair_search.encoder.clip import Encoder
 from gair_search.engine import Engine
 from gair_search.query.language import parse
@@ -115,8 +118,8 @@ def test_gair_goes_on_with_what_was_compiled(engine: Engine) -> None:
 
 
 def room_of(module: str) -> str:
-    """`gair_search.query.language` -> `query`. An engine is its parts: `gair_search.parts` is no room of its own."""
-    return module.split(".")[1].replace("parts", "engine")
+    """`gair_search.query.language` -> `query`."""
+    return module.split(".")[1]
 
 
 def doors(ask: Callable[[], Any]) -> list[str]:
@@ -126,13 +129,13 @@ def doors(ask: Callable[[], Any]) -> list[str]:
     only this room is entered, however many of its functions the same caller calls. What a room does within itself
     (the store reads a token file, CLIP asks its text tower) is not counted, nor are returns to a caller, nor the
     constructors that `dataclass` writes: a value is no visit. Modules of one room that have different jobs, as
-    `query.language` and `query.compiler`, are one door each.
+    `query.language` and `query.compiler`, are one door each. An engine is its parts: `parts` counts as `engine`.
     """
     entered: list[str] = []
     stack: list[str] = []
 
     def take(frame: FrameType, event: str) -> None:
-        module = str(frame.f_globals.get("__name__", ""))
+        module = str(frame.f_globals.get("__name__", "")).replace(f"{PACKAGE}.parts", f"{PACKAGE}.engine")
         if not module.startswith(f"{PACKAGE}.") or frame.f_code.co_filename == "<string>":
             return
         if event == "return":
@@ -153,20 +156,38 @@ def doors(ask: Callable[[], Any]) -> list[str]:
     return [module.removeprefix(f"{PACKAGE}.") for module in entered]
 
 
+TRIP = [
+    "cli.commands.query",
+    "engine",
+    "query.language",
+    "query.compiler",
+    "tokens.store",
+    "encoder.clip",
+    "gallery.embedded",
+]
+"""As docs/architecture.md draws it."""
+
+
 def test_the_trip_of_a_prompt_enters_no_module_twice(engine: Engine) -> None:
-    """From the engine to the hits, as docs/architecture.md draws it; `cli.commands.query` stands before it.
+    """From the engine to the hits.
 
     What is done once an engine (loading the model, checking the gallery) has been done before.
     """
     engine.search("a dog", 1)
-    trip = doors(lambda: engine.search("a * dress on grass", 3))
-    assert trip == [
-        "engine",
-        "query.language",
-        "query.compiler",
-        "tokens.store",
-        "encoder.clip",
-        "gallery.embedded",
-    ]
-    assert doors(lambda: engine.search("a dog", 3)) == [name for name in trip if name != "tokens.store"]
-    assert doors(lambda: engine.search("a (dog:1.5)", 3)) == [name for name in trip if name != "tokens.store"]
+    assert doors(lambda: engine.search("a * dress on grass", 3)) == TRIP[1:]
+    without = [name for name in TRIP[1:] if name != "tokens.store"]
+    assert doors(lambda: engine.search("a dog", 3)) == without
+    assert doors(lambda: engine.search("a (dog:1.5)", 3)) == without
+
+
+def test_the_trip_begins_in_the_shell(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From what was typed to the hits; how they are printed then is not part of the trip."""
+    engine.search("a dog", 1)
+    monkeypatch.setattr("gair_search.cli.options.open_engine", lambda *_: contextlib.nullcontext(engine))
+    trip = doors(lambda: query("a * dress on grass", k=3, as_json=True))
+    assert trip[: len(TRIP)] == TRIP
+    assert len(json.loads(capsys.readouterr().out)["hits"]) == 3
+    assert not {room_of(f"{PACKAGE}.{name}") for name in trip[len(TRIP) :]} - {"engine", "gallery"}
+    assert len(TRIP) == len(set(TRIP)) <= 8
