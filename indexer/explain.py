@@ -83,7 +83,7 @@ def explain_folder(
     encoder: Encoder,
     prompts: Mapping[str, Sequence[str]] | None = None,
     *,
-    templates: Sequence[str] = (TEMPLATE,),
+    templates: Sequence[str] = (),
     preset: TokenWeightsConfig = PAPER,
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
@@ -97,7 +97,8 @@ def explain_folder(
         folder: holds one folder of images a class; `_` and `-` in a folder's name are blanks of the class's.
         encoder: the model.
         prompts: plain texts by class, as the class or its folder is called; by default the templates.
-        templates: texts with `{}` for the name of the class, for classes without prompts of their own.
+        templates: texts with `{}` for the name of the class, for classes without prompts of their own; `a photo of
+            a {}` unless given.
         preset: how to learn.
         seed: of the order of the images.
         batch_size, workers, on_progress: as for `load_batches`.
@@ -110,7 +111,7 @@ def explain_folder(
     """
     began = time.perf_counter()
     files, skipped = _find_classes(folder)
-    texts = _choose_texts(files, prompts or {}, templates)
+    texts = _choose_texts(files, prompts or {}, templates or (TEMPLATE,))
     # a prompt that is too long is refused before images are read
     encode_class_prompts(list(texts.values()), encoder.text_tower)
     images, features = _embed_classes(files, encoder, skipped, batch_size, workers, on_progress)

@@ -23,7 +23,7 @@ def photos(tmp_path: Path) -> Path:
 def run(encoder: Encoder, gallery: Gallery, photos: Path):
     def index(**options: object) -> IndexReport:
         return index_folders(
-            [photos], encoder.spec, encoder.encode_images, gallery, batch_size=3, workers=0, **options
+            [photos], encoder.spec, encoder.encode_pixels, gallery, batch_size=3, workers=0, **options
         )
 
     return index
@@ -163,15 +163,15 @@ def test_pruning_an_emptied_folder_is_refused(run, gallery, photos) -> None:
 
 def test_pruning_keeps_to_the_folders_it_was_given(encoder, gallery, photos, tmp_path) -> None:
     make_photos(tmp_path / "photos2", 2, first=20)
-    index_folders([photos, tmp_path / "photos2"], encoder.spec, encoder.encode_images, gallery, workers=0)
+    index_folders([photos, tmp_path / "photos2"], encoder.spec, encoder.encode_pixels, gallery, workers=0)
     (tmp_path / "photos2" / "020.jpg").unlink()
     assert (
-        index_folders([photos], encoder.spec, encoder.encode_images, gallery, prune=True, workers=0).pruned
+        index_folders([photos], encoder.spec, encoder.encode_pixels, gallery, prune=True, workers=0).pruned
         == 0
     )
     assert (
         index_folders(
-            [tmp_path / "photos2"], encoder.spec, encoder.encode_images, gallery, prune=True, workers=0
+            [tmp_path / "photos2"], encoder.spec, encoder.encode_pixels, gallery, prune=True, workers=0
         ).pruned
         == 1
     )
@@ -215,7 +215,7 @@ def test_a_move_that_was_cut_off_before_the_old_place_was_dropped_is_completed(
 
 
 def test_workers_give_the_same_gallery(encoder, gallery, photos) -> None:
-    index_folders([photos], encoder.spec, encoder.encode_images, gallery, batch_size=3, workers=2)
+    index_folders([photos], encoder.spec, encoder.encode_pixels, gallery, batch_size=3, workers=2)
     assert_faithful(gallery, encoder, photos)
 
 

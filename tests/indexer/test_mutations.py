@@ -66,7 +66,7 @@ def test_500_mutated_files_are_all_accounted_for(encoder: Encoder, tmp_path: Pat
         suffix = rng.choice(list(KINDS.values())) if rng.random() < 0.3 else KINDS[kind]
         (folder / f"{i:03d}.{suffix}").write_bytes(mutated(originals[kind], rng))
     gallery = EmbeddedGallery(tmp_path / "gallery")
-    report = index_folders([folder], encoder.spec, encoder.encode_images, gallery, workers=2)
+    report = index_folders([folder], encoder.spec, encoder.encode_pixels, gallery, workers=2)
     gallery.close()
     assert report.found == N
     assert report.embedded + report.reused + len(report.skipped) == N

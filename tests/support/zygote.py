@@ -29,7 +29,7 @@ def child(photos: Path, db: Path) -> int:
         from gair_search.indexer import index
 
         with Engine.open(db=db, device="cpu") as engine:
-            encode = engine.encoder.encode_images
+            encode = engine.encoder.encode_pixels
             index.index_folders([photos], engine.spec, encode, engine.gallery, batch_size=4, workers=1)
         os._exit(0)
     return pid

@@ -96,17 +96,19 @@ def test_addresses_that_are_none(url: str) -> None:
 
 
 def test_grpc_is_used_where_its_port_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "_answers", lambda host, port: (host, port) == ("127.0.0.1", 6334))
+    monkeypatch.setattr(
+        server_module, "_is_listening", lambda host, port: (host, port) == ("127.0.0.1", 6334)
+    )
     assert ServerGallery.connect("http://127.0.0.1:6333", "p")._client._client._prefer_grpc
     assert not ServerGallery.connect("http://127.0.0.1:7333", "p")._client._client._prefer_grpc
-    monkeypatch.setattr(server_module, "_answers", lambda host, port: False)
+    monkeypatch.setattr(server_module, "_is_listening", lambda host, port: False)
     assert not ServerGallery.connect("http://127.0.0.1:6333", "p")._client._client._prefer_grpc
 
 
 def test_grpc_failures_are_retried_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A real gRPC channel to a port where nobody listens."""
     monkeypatch.setattr(server_module, "ATTEMPTS", 2)
-    monkeypatch.setattr(server_module, "_answers", lambda *_: True)
+    monkeypatch.setattr(server_module, "_is_listening", lambda *_: True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     monkeypatch.setattr(server_module, "_REST_PORT", port)
