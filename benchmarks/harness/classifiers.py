@@ -19,7 +19,7 @@ from gair_search.benchmarks.methods.fewshot import Shots
 from gair_search.encoder.clip import Encoder
 from gair_search.generation.generator import Generator
 from gair_search.learning import stori as tw
-from gair_search.learning.config import LearningConfig as Learning
+from gair_search.learning.config import LearningConfig
 from gair_search.learning.joint import Denoiser
 from gair_search.learning.preparation import make_denoiser
 
@@ -83,7 +83,7 @@ class ClassifierStudy:
     shots_wanted: tuple[int, ...]
     epochs: int | None
     rate: float | None
-    learning: Learning
+    learning: LearningConfig
     generator: Generator | None
     seed: int
 
@@ -197,7 +197,7 @@ class ClassifierStudy:
             methods.raw_base(self.prompts(text), tower), self.shots(k), tower.logit_scale, fitting, decay
         )
 
-    def _tokens(self, learning: Learning, k: int) -> Tensor:
+    def _tokens(self, learning: LearningConfig, k: int) -> Tensor:
         denoisers: list[Denoiser] = []
         if learning.lambda_sd and self.generator is not None:
             pictures = self.data.pictures

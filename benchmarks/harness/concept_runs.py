@@ -7,8 +7,7 @@ from typing import Any, ClassVar, Literal
 from gair_search.benchmarks.harness.run import RunConfig, known_rows
 from gair_search.benchmarks.methods import polar
 from gair_search.encoder.clip import Encoder
-from gair_search.learning.config import LearningConfig as Learning
-from gair_search.learning.config import config_for
+from gair_search.learning.config import LearningConfig, config_for
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class ConceptRunConfig(RunConfig):
         """The attributes that were given, or that the data set has; empty where the parent says them."""
         return self.attributes
 
-    def learning(self, encoder: Encoder) -> Learning:
+    def learning(self, encoder: Encoder) -> LearningConfig:
         """How tokens are learned."""
         own = config_for(encoder.spec)
         return own if self.steps is None else replace(own, steps=self.steps)

@@ -27,7 +27,7 @@ from gair_search.benchmarks.methods.concepts import (
 )
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
-from gair_search.learning.config import LearningConfig as Learning
+from gair_search.learning.config import LearningConfig
 from gair_search.learning.negatives import N_NEGATIVES, parent_images
 from gair_search.tokens import facts
 
@@ -153,7 +153,9 @@ class LearnedTokens:
         words = self.config.attributes
         return Study(self.encoder, concept, (), images, others, self.learning, words, seed, self.generator)
 
-    def vectors(self, study: Study, name: str, learning: Learning | None = None) -> tuple[Tensor, float]:
+    def vectors(
+        self, study: Study, name: str, learning: LearningConfig | None = None
+    ) -> tuple[Tensor, float]:
         """A method's token `[n_vectors, text_width]`, and the seconds that it took; no vectors for the text alone.
 
         `learning` configures a token under a name of its own, unless a method has the same.

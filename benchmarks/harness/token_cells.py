@@ -26,7 +26,7 @@ from gair_search.benchmarks.methods.concepts import (
 )
 from gair_search.encoder.clip import Encoder
 from gair_search.gair.options import GairConfig
-from gair_search.learning.config import LearningConfig as Learning
+from gair_search.learning.config import LearningConfig
 from gair_search.tokens import facts
 
 
@@ -82,7 +82,7 @@ class TokenCells:
         cell = self.work_with_generator.cell(f"{cell_name(study, name)}-{queries}", search)
         return np.stack([facts.unpack(cell["queries"][query.id]) for query in study.queries]), cell
 
-    def token(self, study: Study, name: str, learning: Learning | None = None) -> dict[str, Any]:
+    def token(self, study: Study, name: str, learning: LearningConfig | None = None) -> dict[str, Any]:
         """A token's cell: packed `vectors`, the best `step`, and the `seconds` that it took.
 
         Args:

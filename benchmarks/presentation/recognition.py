@@ -37,7 +37,7 @@ from gair_search.benchmarks.methods.concepts import (
 )
 from gair_search.benchmarks.methods.prompts import context_conditioning
 from gair_search.generation.sampling import SamplingConfig
-from gair_search.learning.config import LearningConfig as Learning
+from gair_search.learning.config import LearningConfig
 from gair_search.learning.report import affinity
 from gair_search.tokens.custom_token import CustomToken
 
@@ -80,7 +80,7 @@ class FigureConcept:
     tokens: dict[str, Tensor]
 
 
-def token_aucs_table(report: Report, how: Learning) -> Table:
+def token_aucs_table(report: Report, how: LearningConfig) -> Table:
     head = ("", *AUCS, "mean - prompt tuning [95%]", "p", "s a concept", *(f"paper: {name}" for name in AUCS))
     rows = []
     for name, found in report.values["methods"].items():
@@ -108,7 +108,7 @@ def token_aucs_table(report: Report, how: Learning) -> Table:
     return Table("Table 3: what a token tells apart", head, tuple(rows), note)
 
 
-def loss_weights_table(report: Report, swept: Mapping[str, Learning]) -> Table:
+def loss_weights_table(report: Report, swept: Mapping[str, LearningConfig]) -> Table:
     head = ("(lambda_SD, lambda_CE)", *ACCURACIES, *AUCS, *(f"paper: {name}" for name in ACCURACIES))
     rows = []
     for name, how in swept.items():

@@ -57,8 +57,7 @@ from gair_search.benchmarks.presentation.fewshot import (
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
 from gair_search.generation.generator import Generator
-from gair_search.learning.config import LearningConfig as Learning
-from gair_search.learning.config import config_for
+from gair_search.learning.config import LearningConfig, config_for
 from gair_search.progress import Progress
 from gair_search.tokens import facts
 
@@ -131,7 +130,7 @@ class FewShotConfig(RunConfig):
             found = labelled_attributes.celeba_hair(_read_once(celeba, folder), seed, n, most, per_class)
         return found, found
 
-    def learning(self, encoder: Encoder) -> Learning:
+    def learning(self, encoder: Encoder) -> LearningConfig:
         """How tokens are learned."""
         own = config_for(encoder.spec)
         return own if self.steps is None else replace(own, steps=self.steps)

@@ -44,7 +44,7 @@ from gair_search.encoder.clip import Encoder
 from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import DatasetError
 from gair_search.learning.attributes import average_embeddings
-from gair_search.learning.config import LearningConfig as Learning
+from gair_search.learning.config import LearningConfig
 from gair_search.learning.report import auc
 from gair_search.learning.templates import CLASSIFICATION, Slot
 from gair_search.progress import Progress
@@ -136,7 +136,7 @@ def recognition(
 def _present(
     report: Report,
     lessons: LearnedTokens,
-    swept: Mapping[str, Learning],
+    swept: Mapping[str, LearningConfig],
     samples: Sequence[FigureConcept],
     found: Mapping[str, Mapping[str, Mapping[str, float]]],
     work: Path | None,
@@ -250,7 +250,7 @@ def _spread(values: ArrayLike) -> dict[str, Any]:
 
 def _loss_weight_configs(
     weights: Sequence[tuple[float, float]], lessons: LearnedTokens
-) -> tuple[dict[str, Learning], dict[str, str]]:
+) -> tuple[dict[str, LearningConfig], dict[str, str]]:
     """Loss weights as `(sd, ce)` -> settings, without projection as in section 4.2; those left out -> why."""
     named = {
         f"({sd:g}, {ce:g})": replace(lessons.learning, lambda_sd=sd, lambda_ce=ce, projection=False)
