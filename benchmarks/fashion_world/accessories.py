@@ -27,7 +27,7 @@ from gair_search.benchmarks.fashion_world.parts import (
 
 
 def hat(dice: Dice) -> Cut:
-    """A wide brim, a crown and the band around it."""
+    """A wide brim, a crown and the band around it. Long, since it is one drawing."""
     half, crown, top = dice(0.23, 0.29), dice(0.38, 0.5), dice(0.1, 0.22)
     base, drop = 0.56, dice(0.0, 0.07)
     ry = dice(0.1, 0.15)
@@ -135,7 +135,7 @@ def bag(dice: Dice) -> Cut:
 
 
 def boot(dice: Dice) -> Cut:
-    """A shaft, a toe to the right and a heeled sole, with laces, elastic or a zip."""
+    """A shaft, a toe to the right and a heeled sole, with laces, elastic or a zip. Long, since it is one drawing."""
     back, front, top = -0.24, dice(0.08, 0.14), dice(0.0, 0.18)
     ankle, toe = dice(0.05, 0.09), dice(0.42, 0.5)
     toe_y = dice(0.7, 0.75)

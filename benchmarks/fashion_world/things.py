@@ -125,7 +125,7 @@ def umbrella(dice: Dice) -> Cut:
 
 
 def vase(dice: Dice) -> Cut:
-    """A lip, a neck, a belly and a foot, with or without ears."""
+    """A lip, a neck, a belly and a foot, with or without ears. Long, since it is one drawing."""
     lip, neck, belly, foot = dice(0.12, 0.2), dice(0.07, 0.12), dice(0.26, 0.36), dice(0.12, 0.2)
     neck_y, belly_y = dice(0.16, 0.28), dice(0.5, 0.7)
     shoulder_y = (neck_y + belly_y) / 2

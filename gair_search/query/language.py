@@ -104,15 +104,8 @@ def parse(prompt: str) -> list[Span]:
             _close(prompt, pieces, groups, match.end() - 1, _number(match, prompt))
             i = match.end()
         elif char == "<":
-            name = _NAME.match(prompt, i)
-            if name is None:
-                raise PromptError(
-                    r'"<" opens the name of a custom token, as in "<my-dress>"; write "\<" for the character',
-                    prompt,
-                    i,
-                )
-            pieces.append(_Piece(name[0], i, name.end(), name[1]))
-            i = name.end()
+            pieces.append(_concept_piece(prompt, i))
+            i = pieces[-1].end
         elif char == ">":
             raise PromptError(r'">" without "<"; write "\>" for the character', prompt, i)
         elif char == "*" and _stands_alone(prompt, i):
@@ -129,6 +122,18 @@ def parse(prompt: str) -> list[Span]:
             opened.position,
         )
     return _spans(prompt, pieces)
+
+
+def _concept_piece(prompt: str, i: int) -> _Piece:
+    """The placeholder `<name>` that opens at `i`. Raises PromptError where none does."""
+    name = _NAME.match(prompt, i)
+    if name is None:
+        raise PromptError(
+            r'"<" opens the name of a custom token, as in "<my-dress>"; write "\<" for the character',
+            prompt,
+            i,
+        )
+    return _Piece(name[0], i, name.end(), name[1])
 
 
 def escape(text: str) -> str:
