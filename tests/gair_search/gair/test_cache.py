@@ -72,9 +72,9 @@ def test_a_full_disk_is_said_and_the_answer_is_given(engine: Engine, home: Path)
     expected = engine.gair(PROMPT, replace(QUICK, cache=False))
     home.joinpath("cache").mkdir(parents=True, exist_ok=True)
     home.joinpath("cache", "generated").write_text("a file is in the way")
-    seen = engine.gair(PROMPT, QUICK)
-    assert np.array_equal(seen.query.vector, expected.query.vector)
-    (said,) = seen.warnings
-    assert "the images can't be kept in" in said
+    result = engine.gair(PROMPT, QUICK)
+    assert np.array_equal(result.query.vector, expected.query.vector)
+    (warning,) = result.warnings
+    assert "the images can't be kept in" in warning
     with pytest.warns(GairWarning, match="can't be kept"):
         assert len(engine.search(PROMPT, 3, gair=True, config=QUICK)) == 3

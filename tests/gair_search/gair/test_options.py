@@ -7,7 +7,7 @@ from gair_search.gair.options import GairConfig
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"mixing_weight": 1.5}, r"mixing weight 1.5: expected 0"),
         ({"candidates": (0.5, -0.1)}, "mixing weight -0.1"),
@@ -19,6 +19,6 @@ from gair_search.gair.options import GairConfig
         ({"seeds": (-1,)}, "seeds"),
     ],
 )
-def test_options_out_of_range_are_refused(options: dict, said: str) -> None:
-    with pytest.raises(GairError, match=said):
+def test_options_out_of_range_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(GairError, match=message):
         GairConfig(**options)

@@ -49,16 +49,16 @@ def test_reranking_scores_given_hits_without_a_search(
     engine: Engine, token: CustomToken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hits = engine.search(PROMPT, 6)
-    seen = engine.gair(PROMPT, QUICK)
+    result = engine.gair(PROMPT, QUICK)
     monkeypatch.setattr(engine.gallery, "search", None)
     engine.gallery.delete([hits[1].id])
-    ranked = engine.rerank(hits, seen)
+    ranked = engine.rerank(hits, result)
     assert [hit.rank for hit in ranked] == [1, 2, 3, 4, 5, 6]
     assert {hit.id for hit in ranked} == {hit.id for hit in hits}
     assert ranked[-1] == replace(hits[1], rank=6)
     vectors = engine.gallery.vectors([hit.id for hit in hits])
     for hit in ranked[:-1]:
-        both = vectors[hit.id] @ features_in(token), vectors[hit.id] @ seen.context_features
+        both = vectors[hit.id] @ features_in(token), vectors[hit.id] @ result.context_features
         assert hit.score == pytest.approx(min(both), abs=1e-6)
         assert (hit.payload["object_score"], hit.payload["context_score"]) == pytest.approx(both, abs=1e-6)
         assert hit.to_json()["score"] == hit.score

@@ -20,10 +20,10 @@ from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.facts import METHOD, PROMPT_TUNING
 
 
-def result(query: Query, *said: str) -> GairResult:
+def result(query: Query, *warnings: str) -> GairResult:
     """Of nothing drawn."""
     return GairResult(
-        0.5, False, (), query, None, (), None, None, SamplingConfig(), (0,), 0, 0, warnings=said
+        0.5, False, (), query, None, (), None, None, SamplingConfig(), (0,), 0, 0, warnings=warnings
     )
 
 
@@ -59,14 +59,14 @@ def test_prompts_and_tokens_that_gair_cant_mix(engine: Engine, tiny: Encoder, to
         tiny_token(tiny, "elsewhere", learned_with="other (arch, weights 00, preprocessing 11)")
     )
     engine.tokens.use("my-dress")
-    for prompt, said in (
+    for prompt, message in (
         ("a red dress", "the prompt has none; write <name> or \\*"),
         ("a * by <bare>", "the prompt has <my-dress> and <bare>"),
         ("a <bare> dress", "<bare> names no attributes"),
         ("a <elsewhere> dress", "are those of other"),
         ("a <nothing> dress", "unknown concept <nothing>"),
     ):
-        with pytest.raises(ConceptError, match=said):
+        with pytest.raises(ConceptError, match=message):
             engine.gair(prompt, QUICK)
     with pytest.raises(ConceptError, match="holds no features of its concept images"):
         engine.gair("a <bare> dress", replace(QUICK, attributes=("red",)))
@@ -79,8 +79,8 @@ def test_prompts_and_tokens_that_gair_cant_mix(engine: Engine, tiny: Encoder, to
 
 def test_prompt_tuned_tokens_come_with_a_warning(engine: Engine, tiny: Encoder) -> None:
     engine.tokens.save(tiny_token(tiny, "tuned", **{METHOD: PROMPT_TUNING}))
-    (said,) = engine.gair("a <tuned> dress", replace(QUICK, mixing_weight=0.5)).warnings
-    assert "<tuned> was learned by prompt tuning" in said
+    (warning,) = engine.gair("a <tuned> dress", replace(QUICK, mixing_weight=0.5)).warnings
+    assert "<tuned> was learned by prompt tuning" in warning
 
 
 def test_a_model_without_a_generator(engine: Engine, tiny: Encoder, tmp_path: Path) -> None:
@@ -101,11 +101,11 @@ def test_a_model_without_a_generator(engine: Engine, tiny: Encoder, tmp_path: Pa
 def test_prompts_without_a_concept_are_drawn_as_they_are(
     engine: Engine, tiny: Encoder, generator: Generator
 ) -> None:
-    seen = engine.visualize("a red (dress:1.5)", replace(QUICK, seeds=(2, 3)))
-    (one,) = seen.candidates
-    assert (seen.concept, one.score, one.images.shape) == (None, None, (2, 16, 16, 3))
-    assert "drawn as it is, without scores: GAIR mixes a concept" in seen.warnings[0]
+    drawn = engine.visualize("a red (dress:1.5)", replace(QUICK, seeds=(2, 3)))
+    (one,) = drawn.candidates
+    assert (drawn.concept, one.score, one.images.shape) == (None, None, (2, 16, 16, 3))
+    assert "drawn as it is, without scores: GAIR mixes a concept" in drawn.warnings[0]
     conditioning = prompt_conditioning(engine.compile("a red (dress:1.5)"), tiny).expand(2, -1, -1)
     assert np.array_equal(one.images, generator.sample(conditioning, [2, 3], QUICK.sampling).numpy())
     with pytest.raises(ConceptError, match="without a concept"):
-        engine.rerank([], seen)
+        engine.rerank([], drawn)

@@ -37,7 +37,7 @@ def test_features_of_another_length_are_refused(tiny: Encoder, token: CustomToke
 def test_concept_images_can_be_given(engine: Engine, tiny: Encoder, tmp_path: Path) -> None:
     engine.tokens.save(tiny_token(tiny, "bare", concept_features=""))
     photos = make_photos(tmp_path / "photos", 2)
-    seen = engine.gair("a <bare> dress", replace(QUICK, mixing_weight=0.5, concept_images=tuple(photos)))
+    result = engine.gair("a <bare> dress", replace(QUICK, mixing_weight=0.5, concept_images=tuple(photos)))
     pixels = np.stack([load_pixels(path, tiny.preprocessing) for path in photos])
-    assert seen.concept_features is not None
-    assert np.allclose(seen.concept_features, tiny.encode_pixels(pixels).mean(axis=0), atol=1e-6)
+    assert result.concept_features is not None
+    assert np.allclose(result.concept_features, tiny.encode_pixels(pixels).mean(axis=0), atol=1e-6)

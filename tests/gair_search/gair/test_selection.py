@@ -130,12 +130,12 @@ def test_blank_images_are_counted_excluded_and_said(
     clean = engine.gair(PROMPT, config)
     assert clean.warnings == ()
     broken([1, 2, 5])  # rows: seed 0 at w = 0, .5, 1, then seed 1; so w = 1 has none left
-    seen = engine.gair(PROMPT, config)
-    assert [one.excluded for one in seen.candidates] == [0, 1, 2]
-    assert seen.candidates[2].score is None
-    assert seen.selected_weight in (0.0, 0.5)
-    assert seen.warnings == ("3 of 6 images are black or of one colour and don't count (w = 0.5, 1)",)
-    assert seen.candidates[2].to_json()["score"] is None
+    result = engine.gair(PROMPT, config)
+    assert [one.excluded for one in result.candidates] == [0, 1, 2]
+    assert result.candidates[2].score is None
+    assert result.selected_weight in (0.0, 0.5)
+    assert result.warnings == ("3 of 6 images are black or of one colour and don't count (w = 0.5, 1)",)
+    assert result.candidates[2].to_json()["score"] is None
     broken(list(range(6)))
     with pytest.raises(GeneratorError, match="all 2 images at w = 0 are black"):
         engine.gair(PROMPT, config)
@@ -145,15 +145,15 @@ def test_blank_images_are_counted_excluded_and_said(
 
 
 def test_a_search_with_gair_is_a_search_with_the_selected_weight(engine: Engine) -> None:
-    seen = engine.gair(PROMPT, QUICK, plus=["0.5:grass"])
-    scores = {one.mixing_weight: one.score for one in seen.candidates if not one.context_only}
-    assert seen.selected_weight == select(scores)
+    result = engine.gair(PROMPT, QUICK, plus=["0.5:grass"])
+    scores = {one.mixing_weight: one.score for one in result.candidates if not one.context_only}
+    assert result.selected_weight == select(scores)
     assert set(COARSE) <= set(scores)
-    expected = engine.compile(PROMPT, mixing_weight=seen.selected_weight, plus=["0.5:grass"])
-    assert np.allclose(seen.query.vector, expected.vector, atol=1e-6)
-    assert seen.query.terms == expected.terms
+    expected = engine.compile(PROMPT, mixing_weight=result.selected_weight, plus=["0.5:grass"])
+    assert np.allclose(result.query.vector, expected.vector, atol=1e-6)
+    assert result.query.terms == expected.terms
     hits = engine.search(PROMPT, 4, gair=True, config=QUICK, plus=["0.5:grass"])
-    assert hits == engine.search(seen.query, 4)
+    assert hits == engine.search(result.query, 4)
     by_hand = engine.gair(PROMPT, replace(QUICK, mixing_weight=0.6))
     assert (by_hand.selected_weight, by_hand.by_hand, len(by_hand.candidates)) == (0.6, True, 2)
     assert by_hand.selected is by_hand.candidates[1]

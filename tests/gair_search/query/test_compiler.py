@@ -1,11 +1,13 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
 from gair_search.encoder.clip import Encoder
-from gair_search.errors import ConceptError, PromptError
-from gair_search.query.compiler import compile_prompt, encode, query_vector
+from gair_search.errors import ConceptError, ModelError, PromptError
+from gair_search.query.compiler import compile_prompt, compile_query, encode, query_vector
 from gair_search.tokens.custom_token import CustomToken
 
 
@@ -100,3 +102,27 @@ def test_explanation_places_every_token(encoder: Encoder) -> None:
         ("red", 1.5, "red dress"),
         ("dress", 1.5, "red dress"),
     ]
+
+
+class PlainEncoder:
+    """Stands for an encoder whose text tower takes plain prompts only, as SigLIP's."""
+
+    takes_plain_prompts_only = True
+
+    @property
+    def text_tower(self) -> None:
+        raise ModelError("takes plain prompts only")
+
+    def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        assert texts == ["a (dog)"]
+        return np.ones((1, 2), np.float32)
+
+
+def test_a_tower_that_takes_plain_prompts_only_gets_them_as_they_are() -> None:
+    encoder: Any = PlainEncoder()
+    query = compile_query(r"a \(dog\)", encoder, nobody)
+    assert query.vector.tolist() == [1, 1]
+    assert [(token.text, token.weight) for token in query.tokens] == [("a (dog)", 1.0)]
+    assert query.compiled is None
+    with pytest.raises(ModelError, match="plain prompts only"):
+        compile_query("a (dog:2)", encoder, nobody)
