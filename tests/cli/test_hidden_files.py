@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.cli import Gair
 from support.photos import make_photos
 
 from gair_search.benchmarks.datasets.folders import complete_classes
 
-Gair = Callable[..., tuple[int, str, str]]
 Reading = Callable[[Gair, Path], int]
 """Reads a folder of class folders by one way in; returns how many images it took."""
 
@@ -53,7 +53,14 @@ def read_by_benchmarks(_: Gair, folder: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    "read", [read_by_index, read_by_learn, read_by_learn_multi, read_by_explain, read_by_benchmarks]
+    "read",
+    [
+        read_by_index,
+        pytest.param(read_by_learn, marks=pytest.mark.slow),
+        read_by_learn_multi,
+        read_by_explain,
+        read_by_benchmarks,
+    ],
 )
 def test_hidden_files_and_folders_are_left_out(read: Reading, gair: Gair, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
