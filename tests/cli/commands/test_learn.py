@@ -1,21 +1,18 @@
 """`gair learn` as a user runs it: photos in, a concept out."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from diffusers import StableDiffusionPipeline
-from support.cli import press_ctrl_c
+from support.cli import Gair, press_ctrl_c
 
 from gair_search.benchmarks.fashion_world import instance, render, scene
 from gair_search.engine import Engine
 from gair_search.learning.report import read_quality
 from gair_search.tokens import facts
 from gair_search.tokens.store import TokenStore
-
-Gair = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
