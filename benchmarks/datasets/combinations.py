@@ -237,7 +237,7 @@ def _scene(
 ) -> tuple[Instance, str, int]:
     """An instance, a background and a scene's seed that have what is wanted and lack what is not."""
 
-    def drawn(attribute: str) -> str | None:
+    def draw_value(attribute: str) -> str | None:
         if attribute not in values:
             return None
         if wanted[attribute]:
@@ -247,8 +247,10 @@ def _scene(
 
     while True:
         number = next(numbers)
-        item = instance(number, "test", kind=drawn("kind"), color=drawn("color"), pattern=drawn("pattern"))
-        place = drawn("background") or str(rng.choice(_VALUES["background"]))
+        item = instance(
+            number, "test", kind=draw_value("kind"), color=draw_value("color"), pattern=draw_value("pattern")
+        )
+        place = draw_value("background") or str(rng.choice(_VALUES["background"]))
         if _suits(item, values, wanted):
             return item, place, number
 

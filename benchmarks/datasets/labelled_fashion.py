@@ -33,7 +33,7 @@ def fashion_colors(
     """
     pairs = [pair for two in combinations(NEIGHBOURS, 2) for pair in permutations(two)][:n]
 
-    def shown(number: int, which: int) -> Picture:
+    def draw_view(number: int, which: int) -> Picture:
         first, second = pairs[which]
         item = replace(instance(number, "test", color=first, pattern="striped"), second_color=second)
         return picture_of(
@@ -53,7 +53,7 @@ def fashion_colors(
         )
         for first, second in pairs
     )
-    return _class_set_of_scenes("fashion world, colours of stripes", classes, shown, seed, shots, test)
+    return _class_set_of_scenes("fashion world, colours of stripes", classes, draw_view, seed, shots, test)
 
 
 def fashion_instances(
@@ -67,19 +67,19 @@ def fashion_instances(
         instance(i, "test", kind="mug", color="red", pattern="plain") for i in range(12 if n is None else n)
     ]
 
-    def shown(number: int, which: int) -> Picture:
+    def draw_view(number: int, which: int) -> Picture:
         return picture_of(
             scene(number, "test", item=items[which]), f"fashion/{size}/red-mug-{which}/{number}", size
         )
 
     classes = tuple(Class(f"mug {i}", ("a photo of a mug.",), ("a red mug.",)) for i in range(len(items)))
-    return _class_set_of_scenes("fashion world, red mugs", classes, shown, seed, shots, test)
+    return _class_set_of_scenes("fashion world, red mugs", classes, draw_view, seed, shots, test)
 
 
 def _class_set_of_scenes(
     name: str,
     classes: tuple[Class, ...],
-    shown: Callable[[int, int], Picture],
+    draw_view: Callable[[int, int], Picture],
     seed: int,
     shots: int,
     test: int,
@@ -87,6 +87,6 @@ def _class_set_of_scenes(
     """A class set of scenes; their numbers do not depend on how many classes there are."""
 
     def part(start: int, each: int) -> list[list[Picture]]:
-        return [[shown(start + c * PER_CLASS + i, c) for i in range(each)] for c in range(len(classes))]
+        return [[draw_view(start + c * PER_CLASS + i, c) for i in range(each)] for c in range(len(classes))]
 
     return class_set_of_parts(name, classes, part((seed + 1) * SEEDS, shots), part(0, test))

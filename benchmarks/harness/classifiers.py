@@ -134,9 +134,9 @@ class ClassifierStudy:
     @cached_property
     def plan(self) -> dict[Cut, Callable[[], Tensor]]:
         """What there is to learn, and how."""
-        return dict(self._named() if self.table == "named" else self._agnostic())
+        return dict(self._named_classifiers() if self.table == "named" else self._agnostic_classifiers())
 
-    def _named(self) -> Iterator[tuple[Cut, Callable[[], Tensor]]]:
+    def _named_classifiers(self) -> Iterator[tuple[Cut, Callable[[], Tensor]]]:
         for method, text in NAMED:
             row = f"{method}, {text}"
             if method == ZERO_SHOT:
@@ -150,7 +150,7 @@ class ClassifierStudy:
             yield ("nonsense", text, 0), partial(self._zero_shot, text)
             yield ("nonsense", text, k), partial(self._stori, text, k)
 
-    def _agnostic(self) -> Iterator[tuple[Cut, Callable[[], Tensor]]]:
+    def _agnostic_classifiers(self) -> Iterator[tuple[Cut, Callable[[], Tensor]]]:
         for k in self.cuts:
             yield ("agnostic", NEAREST, k), partial(self._nearest, k)
             yield (
