@@ -124,3 +124,30 @@ def test_the_package_is_typed_and_carries_its_model() -> None:
     installed = Path(gair_search.__file__).parent
     assert (installed / "py.typed").is_file()
     assert (installed / "pretrained/gair-mini/open_clip_model.safetensors").stat().st_size > 1_000_000
+
+
+def modules() -> list[Path]:
+    """Every module of ours, tests left out."""
+    folders = (REPOSITORY / name for name in (PACKAGE, *OUTER, "training", "examples"))
+    # the links below the package lead to the outer rooms, which are walked by themselves
+    return sorted(path for folder in folders for path in folder.rglob("*.py") if not _is_below_link(path))
+
+
+def _is_below_link(path: Path) -> bool:
+    return path.relative_to(REPOSITORY).parts[:2] in {(PACKAGE, name) for name in OUTER}
+
+
+def n_lines(function: ast.FunctionDef, path: Path) -> int:
+    """Lines of a function; of a command without its signature, which is as long as it has options."""
+    first = function.body[0].lineno if "commands" in path.parts else function.lineno
+    return (function.end_lineno or first) - first + 1
+
+
+def test_modules_and_functions_fit_on_a_page() -> None:
+    """At most 400 lines a module and 60 a function, unless its docstring says why: "Long, since ..."."""
+    for path in modules():
+        text = path.read_text("utf-8")
+        assert len(text.splitlines()) <= 400, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and n_lines(node, path) > 60:
+                assert "Long, since" in (ast.get_docstring(node) or ""), f"{path}: {node.name}"

@@ -291,6 +291,7 @@ def validate(
 
 
 def main() -> None:
+    """Run the stage. Long, since it is read from top to bottom."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
     parser.add_argument("--steps", type=int, default=950, help="steps of 80 world images and 40 composites")

@@ -178,6 +178,7 @@ def caption_codes(texts: list[str], captions: Path) -> np.ndarray:
 
 
 def main() -> None:
+    """Run the stage. Long, since it is read from top to bottom."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/gair-mini"))
     parser.add_argument("--steps", type=int, default=2_500, help="steps of 512 texts")
