@@ -78,16 +78,21 @@ def learn_classes(
 
     Args:
         config: the loss weights and sizes; (1, 0) is plain textual inversion of each class.
-        on_step: told (steps done, joint loss, vectors) every `check_every` steps. A KeyboardInterrupt ends the run.
+        on_step: called with (steps done, joint loss, vectors) every `check_every` steps. A KeyboardInterrupt ends
+            the run, with the vectors of the last step.
 
     Returns:
         vectors `[K, n_vectors, text_width]`.
+
+    Raises:
+        KeyboardInterrupt: before the first `check_every` steps are done, so that there is nothing to keep.
     """
     draws = torch.Generator().manual_seed(seed)
     slots = [Slot.from_template(tower, text, "") for text in PARAPHRASES]
     scale = tower.logit_scale if config.scale is None else config.scale
     free = classes.first.clone().requires_grad_(True)
     optim = torch.optim.AdamW([free], lr=config.learning_rate, weight_decay=0.0)
+    done = 0
     try:
         for step in range(1, config.steps + 1):
             vectors = project(free, classes.subspace)
@@ -103,10 +108,12 @@ def learn_classes(
             loss.backward()  # type: ignore[no-untyped-call]
             optim.step()
             optim.zero_grad()
+            done = step
             if on_step and (step % config.check_every == 0 or step == config.steps):
                 on_step(step, float(loss.detach()), project(free, classes.subspace).detach().clone())
     except KeyboardInterrupt:
-        pass  # what is learned so far is kept
+        if done < min(config.check_every, config.steps):
+            raise
     return project(free, classes.subspace).detach()
 
 

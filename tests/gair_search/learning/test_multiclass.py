@@ -47,3 +47,23 @@ def test_equal_tokens_give_even_odds(encoder: Encoder, classes: Classes):
         classifier = Classifier(("a", "b"), class_features(encoder.text_tower, classes.first), 30.0)
     odds = classifier.probabilities(classes.features)
     assert odds.flatten().tolist() == pytest.approx([0.5] * 8, abs=1e-5)
+
+
+def test_ctrl_c_keeps_what_is_learned_and_nothing_else(
+    encoder: Encoder, classes: Classes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = LearningConfig(learning_rate=5e-3, steps=9, check_every=3).with_method("prompt tuning")
+    seen: list[torch.Tensor] = []
+
+    def stop(step: int, loss: float, vectors: torch.Tensor) -> None:
+        seen.append(vectors)
+        raise KeyboardInterrupt
+
+    assert torch.equal(learn_classes(classes, encoder.text_tower, config, on_step=stop), seen[0])
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gair_search.learning.multiclass.discriminative_loss", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        learn_classes(classes, encoder.text_tower, config)
