@@ -1,10 +1,8 @@
-"""Models of strangers: none of their code is run, and none is followed that the user did not choose."""
+"""Models of strangers: none of their code is run."""
 
-import builtins
-import json
+import os
 import pickle
 import shutil
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,88 +12,15 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.photos import make_photos
+from support.strangers import arch, change, configure, plant, tokenizer_by_flag, use
 
-from gair_search import Engine
-from gair_search.encoder import download, models, trust, untrusted
+from gair_search.encoder import download, models, untrusted
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ModelError
 from gair_search.generation import export
 from gair_search.generation.generator import Generator
 
-CASES = Path("/work/shared/data/cases/model-configs")
-
-
-@pytest.fixture
-def folder(tiny_folder: Path, tmp_path: Path) -> Path:
-    """A copy of it that a test may spoil."""
-    return shutil.copytree(tiny_folder, tmp_path / "stranger")
-
-
-@pytest.fixture
-def marker(tmp_path: Path) -> Path:
-    """What is there once a stranger's code has run."""
-    return tmp_path / "ran"
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Whoever asks on the terminal is told yes, as a hasty user would; a test may look whether one was."""
-    asked: list[str] = []
-    monkeypatch.setattr(builtins, "input", lambda text="": asked.append(text) or "y")
-    return asked
-
-
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """No connection comes about; those that were tried are listed."""
-    tried: list[Any] = []
-
-    def refuse(*told: Any, **more: Any) -> None:
-        tried.append(told)
-        raise OSError("no network in this test")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    return tried
-
-
-def change(file: Path, **changes: Any) -> None:
-    """Some fields of a JSON file, which is made if need be."""
-    before = json.loads(file.read_text()) if file.exists() else {}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(before | changes))
-
-
-def configure(folder: Path, tower: str, **changes: Any) -> None:
-    """Some fields of a tower's config."""
-    content = json.loads((folder / "open_clip_config.json").read_text())
-    content["model_cfg"][tower] |= changes
-    (folder / "open_clip_config.json").write_text(json.dumps(content))
-
-
-def plant(folder: Path, marker: Path, name: str = "marker") -> None:
-    """Python files that leave a mark when they are imported, with a class for every purpose."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.py").write_text(
-        f"open({str(marker)!r}, 'w').close()\n"
-        "from transformers import BertConfig, BertModel, BertTokenizer\n"
-        "class Marker(BertTokenizer): pass\n"
-        "class Config(BertConfig): pass\n"
-        "class Model(BertModel): pass\n"
-    )
-
-
-def use(folder: Path) -> None:
-    """All that is ever done with a model folder."""
-    spec = models.resolve(f"local-dir:{folder}")
-    clip = Encoder(spec, "cpu")
-    height, width = spec.preprocessing.size
-    clip.encode_pixels(np.zeros((1, height, width, 3), np.uint8))
-    clip.encode_texts(["a dog"])
-    Generator.load(clip)
-    export.pipeline_folder(spec)
+CASES = Path(os.environ.get("GAIR_CASES", Path.cwd().parent / "shared/data/cases")) / "model-configs"
 
 
 def bert(folder: Path, marker: Path, code: bool) -> Path:
@@ -112,13 +37,6 @@ def bert(folder: Path, marker: Path, code: bool) -> Path:
     (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"adog"[:4]]))
     change(folder / "tokenizer_config.json", tokenizer_class="BertTokenizer")
     return folder
-
-
-def tokenizer_by_flag(folder: Path, marker: Path) -> None:
-    plant(folder, marker)
-    configure(folder, "text_cfg", hf_tokenizer_name="x", tokenizer_kwargs={"trust_remote_code": True})
-    change(folder / "tokenizer_config.json", tokenizer_class="Marker")
-    change(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["marker.Marker", None]})
 
 
 def tokenizer_by_question(folder: Path, marker: Path) -> None:
@@ -470,111 +388,3 @@ def test_tokenizers_of_transformers_are_told_to_run_and_fetch_nothing(
     with pytest.raises(AttributeError):  # None is no tokenizer
         Encoder(models.resolve(f"local-dir:{folder}"), "cpu").encode_texts(["x"])
     assert told == [{"trust_remote_code": False, "local_files_only": True}]
-
-
-def arch() -> dict[str, Any]:
-    from open_clip.hf_configs import arch_dict
-
-    return arch_dict
-
-
-@pytest.fixture
-def gallery(folder: Path, tmp_path: Path) -> Path:
-    """A gallery that was made with that model by someone else: on a machine with another home."""
-    make_photos(tmp_path / "photos", 3)
-    with Engine.open(f"local-dir:{folder}", db=tmp_path / "gallery") as engine:
-        engine.index(tmp_path / "photos")
-    trust._file().unlink()
-    return tmp_path / "gallery"
-
-
-def test_a_gallery_may_name_a_model_and_only_one_that_the_user_chose_is_followed(
-    gallery: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = f"local-dir:{folder}"
-    said = f"the gallery at .*gallery.* names the model {name}, which you have not used.*--model {name}"
-    for _ in range(2):  # being refused is not choosing
-        with pytest.raises(ModelError, match=said):
-            Engine.open(db=gallery)
-    with Engine.open("gair-mini", db=gallery) as other:
-        assert other.model == "gair-mini"
-    with pytest.raises(ModelError, match=said):
-        Engine.open(db=gallery)
-    monkeypatch.setenv("GAIR_MODEL", name)
-    with Engine.open(db=gallery) as engine:
-        assert engine.model == name
-    monkeypatch.delenv("GAIR_MODEL")
-    with Engine.open(db=gallery) as engine:  # chosen once
-        assert engine.search("a dog", 1)
-    for damaged in (b"", b"\xff\xfe", b"[]", b'{"models": 3}', b"[" * 100_000):
-        trust._file().write_bytes(damaged)
-        with pytest.raises(ModelError, match=said):
-            Engine.open(db=gallery)
-    Engine.open(name, db=gallery).close()
-    with Engine.open(db=gallery) as engine:
-        assert engine.model == name
-
-
-def test_other_weights_at_a_chosen_place_are_not_followed(gallery: Path, folder: Path) -> None:
-    name = f"local-dir:{folder}"
-    Engine.open(name, db=gallery).close()
-    with (folder / "open_clip_model.safetensors").open("ab") as file:
-        file.write(b"x")
-    with pytest.raises(ModelError, match=f"have changed since you used it.*--model {name}"):
-        Engine.open(db=gallery)
-    shutil.rmtree(folder)  # nothing to follow: told as ever, by whoever searches
-    with Engine.open(db=gallery) as engine:
-        assert engine.status()["fits"] is False
-
-
-def test_which_names_are_followed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = folder / "open_clip_model.safetensors"
-    for name in ("gair-mini", "ViT-L-14/openai", "ViT-B-32/nonsense"):
-        trust.require_chosen(name, "x")
-    for name in (
-        f"local-dir:{folder}",
-        f"RN50:{weights}",
-        "hf-hub:someone/model",
-        "hf-hub:a/b/c",
-        "local-dir:",
-        "local-dir:\0",
-        "local-dir:/" + "a" * 5000,
-        ":",
-    ):
-        with pytest.raises(ModelError, match="not used"):
-            trust.require_chosen(name, "x")
-    trust.remember(models.resolve(f"RN50:{weights}"))
-    trust.require_chosen(f"RN50:{weights}", "x")
-    with pytest.raises(ModelError):
-        trust.require_chosen(f"local-dir:{folder}", "x")
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("GAIR_MODEL", "local-dir:.")
-    trust.require_chosen(f"local-dir:{folder}", "x")
-    monkeypatch.setenv("GAIR_MODEL", "local-dir:/none")
-    with pytest.raises(ModelError):
-        trust.require_chosen(f"local-dir:{folder}", "x")
-
-
-def test_choices_are_remembered_side_by_side_and_a_home_that_cant_be_written_is_no_fault(
-    folder: Path, tiny_folder: Path, home: Path
-) -> None:
-    for own in (folder, tiny_folder):
-        trust.remember(models.resolve(f"local-dir:{own}"))
-    for own in (folder, tiny_folder):
-        trust.require_chosen(f"local-dir:{own}", "x")
-    shutil.rmtree(home)
-    home.write_text("no folder")
-    trust.remember(models.resolve(f"local-dir:{folder}"))
-
-
-def test_a_gallery_of_a_stranger_runs_nothing_even_when_its_model_is_chosen(
-    gallery: Path, folder: Path, marker: Path
-) -> None:
-    tokenizer_by_flag(folder, marker)
-    with pytest.raises(ModelError, match="not used"):
-        Engine.open(db=gallery)
-    with pytest.raises(ModelError, match="trust_remote_code"):
-        Engine.open(f"local-dir:{folder}", db=gallery)
-    with Engine.open("gair-mini", db=gallery) as engine:
-        assert engine.status()["fits"] is False
-    assert not marker.exists()
