@@ -182,9 +182,9 @@ def test_captions_reach_the_diffusion_loss_with_their_own_image(study: Study) ->
     objective = Objective(problem, study.encoder.text_tower, QUICK)
     assert [image for _, image in objective.templates] == [None] * len(PARAPHRASES) + [0]
     latents = problem.denoiser.latents
-    assert torch.equal(problem.denoiser.of(0).latents, latents[[0, 2]])
-    assert torch.equal(problem.denoiser.of(1).latents, latents[[1, 3]])
-    assert torch.allclose(latents[2], problem.denoiser.of(0).latents[1])
+    assert torch.equal(problem.denoiser.for_image(0).latents, latents[[0, 2]])
+    assert torch.equal(problem.denoiser.for_image(1).latents, latents[[1, 3]])
+    assert torch.allclose(latents[2], problem.denoiser.for_image(0).latents[1])
 
 
 @pytest.mark.slow
