@@ -13,6 +13,8 @@ from support.photos import dreambooth, dreambooth_classes
 from gair_search import Engine
 from gair_search.gallery.base import Hit
 
+pytestmark = pytest.mark.slow
+
 FLOOR = 0.60
 """Mean AP below which something in the pipeline is broken; the measured figure is in benchmarks/RESULTS.md."""
 

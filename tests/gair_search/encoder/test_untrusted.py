@@ -145,7 +145,15 @@ ATTACKS: dict[Callable[[Path, Path], None], str] = {
 }
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: f"{attack.__qualname__}: {ATTACKS[attack]}")
+QUICK = (tokenizer_by_flag, text_tower_of_the_folder, part_like_a_library, pickled_unet)
+"""One attack of each kind, for the quick tests."""
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [one if one in QUICK else pytest.param(one, marks=pytest.mark.slow) for one in ATTACKS],
+    ids=lambda attack: f"{attack.__qualname__}: {ATTACKS[attack]}",
+)
 def test_no_code_of_a_folder_is_run(
     attack: Callable[[Path, Path], None], folder: Path, marker: Path, nobody_is_asked: list[str]
 ) -> None:
