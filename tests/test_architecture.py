@@ -114,7 +114,10 @@ def test_help_and_version_load_nothing_heavy() -> None:
 
 
 def test_decoding_processes_load_no_torch() -> None:
-    code = "import sys, gair_search.images.workers; assert not {'torch', 'open_clip'} & set(sys.modules)"
+    code = (
+        "import sys, gair_search.images.workers, gair_search.images.sources\n"
+        "assert not {'torch', 'open_clip', 'httpx', 'httpcore'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
 
 

@@ -3,6 +3,7 @@ starts in a moment."""
 
 import contextlib
 import io
+import threading
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,6 +29,11 @@ FORMATS: dict[str, tuple[str, ...]] = {
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_plugins_lock = threading.Lock()
+_plugins_loaded = False
+_loading_locks = [
+    threading.Lock() for _ in range(16)
+]  # one image, loaded by two threads, would be read twice at once
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class DecodedImage:
     Attributes:
         image: mode RGB, EXIF orientation applied, first frame of an animation.
         width, height: of the upright original, in pixels; `image` may be smaller (see `decode`).
-        format: Pillow's name of the file's true format, whatever its suffix says.
+        format: Pillow's name of the file's true format, whatever its suffix says; "" where no file is known.
         taken_at: capture time from EXIF as ISO 8601 (with offset where the camera wrote one), or None.
     """
 
@@ -62,7 +68,7 @@ def decode(data: bytes, target: int | None = None) -> DecodedImage:
     """
     if not data:
         raise ImageError("the file is empty (0 bytes)")
-    _register_heif()
+    _load_plugins()
     try:
         return _decode(data, target)
     except Image.DecompressionBombError as error:
@@ -73,6 +79,41 @@ def decode(data: bytes, target: int | None = None) -> DecodedImage:
         raise ImageError("not enough memory to decode it") from None
     except Exception as error:  # Pillow's plugins raise almost anything on damaged files
         raise ImageError(f"damaged: {str(error) or type(error).__name__}") from error
+
+
+def normalize_image(image: Image.Image) -> DecodedImage:
+    """What `decode` would make of an image that Pillow has opened or a program has made: upright and RGB.
+
+    Of an animation it is the frame that the image stands at. The image itself is left as it is.
+
+    Raises:
+        ImageError: it has no pixels, or more than `decode` allows, or can't be read or turned into RGB.
+    """
+    check_size(*image.size)
+    try:
+        with _loading_locks[(id(image) >> 4) % len(_loading_locks)]:
+            image.load()
+            exif, upright = _read_exif(image), _turn_upright(image)
+        return DecodedImage(_to_rgb(upright), *upright.size, image.format or "", _capture_time(exif))
+    except MemoryError:
+        raise ImageError("not enough memory to convert it") from None
+    except Exception as error:  # as in `decode`; also ValueError for an image that was closed
+        raise ImageError(f"can't be converted to RGB: {str(error) or type(error).__name__}") from error
+
+
+def check_size(width: int, height: int) -> None:
+    """Hold an image that comes as pixels to the bounds of `decode`.
+
+    Raises:
+        ImageError: a side is 0, or there are more than twice Pillow's `MAX_IMAGE_PIXELS`.
+    """
+    if width < 1 or height < 1:
+        raise ImageError(f"it has no pixels ({width} x {height})")
+    if Image.MAX_IMAGE_PIXELS is not None and width * height > 2 * Image.MAX_IMAGE_PIXELS:
+        raise ImageError(
+            f"too many pixels, refused as a decompression bomb: {width} x {height}, and the limit is "
+            f"{2 * Image.MAX_IMAGE_PIXELS}"
+        )
 
 
 def _decode(data: bytes, target: int | None) -> DecodedImage:
@@ -142,16 +183,21 @@ def _explain_unidentified(data: bytes) -> str:
     return "not an image that can be read (damaged header, or another kind of file under an image's name)"
 
 
-def _register_heif() -> None:
-    """Let Pillow read HEIC where the extra is installed."""
-    if "HEIF" not in Image.OPEN:
-        with contextlib.suppress(ImportError):
-            import pillow_heif
+def _load_plugins() -> None:
+    """Let Pillow load its plugins, and that for HEIC where it is installed: once, however many threads decode."""
+    global _plugins_loaded
+    if _plugins_loaded:
+        return
+    with _plugins_lock:
+        Image.init()
+        if "HEIF" not in Image.OPEN:
+            with contextlib.suppress(ImportError):
+                import pillow_heif
 
-            pillow_heif.register_heif_opener()
+                pillow_heif.register_heif_opener()
+        _plugins_loaded = True
 
 
 def _available_formats() -> list[str]:
     """The formats that this installation can open, of those that we accept: no PSD, no EPS, no PDF."""
-    Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
