@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
+    "CustomToken",
+    "Encoder",
     "Engine",
     "GairConfig",
     "GairError",
@@ -14,17 +16,23 @@ __all__ = [
     "GalleryConfig",
     "Hit",
     "SamplingConfig",
+    "TokenStore",
     "__version__",
 ]
 
 if TYPE_CHECKING:
+    from gair_search.encoder.clip import Encoder
     from gair_search.engine import Engine
     from gair_search.errors import GairError, GairWarning
     from gair_search.gair.options import GairConfig
     from gair_search.gallery import GalleryConfig, Hit
     from gair_search.generation.sampling import SamplingConfig
+    from gair_search.tokens.custom_token import CustomToken
+    from gair_search.tokens.store import TokenStore
 
 _HOMES = {
+    "CustomToken": "gair_search.tokens.custom_token",
+    "Encoder": "gair_search.encoder.clip",
     "Engine": "gair_search.engine",
     "GairError": "gair_search.errors",
     "GairConfig": "gair_search.gair.options",
@@ -32,6 +40,7 @@ _HOMES = {
     "GalleryConfig": "gair_search.gallery",
     "Hit": "gair_search.gallery",
     "SamplingConfig": "gair_search.generation.sampling",
+    "TokenStore": "gair_search.tokens.store",
 }
 
 

@@ -5,9 +5,10 @@ The two towers load apart and when first used, so that text-only work never read
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from gair_search.encoder import models
 from gair_search.encoder.identity import EmbedderId, ModelSpec
 from gair_search.encoder.loading import load_image_tower, load_text_tower
+from gair_search.encoder.open_clip_models import device_of, read_model
 from gair_search.encoder.reweighting import PAPER_START_FRACTION
 from gair_search.encoder.text_tower import PlainTextTower, TextEncoding, TextTower
 from gair_search.errors import ModelError
@@ -53,6 +56,52 @@ class Encoder:
         self._lock = threading.RLock()
         self._text: TextTower | PlainTextTower | None = None
         self._image: nn.Module | None = None
+
+    @classmethod
+    def load(cls, name: str, device: str | None = None, start_fraction: float | None = None) -> Self:
+        """A model that is on this machine, by its name. Nothing is downloaded.
+
+        Args:
+            name: see `models.resolve`: `gair-mini`, `ViT-B-32/laion2b_s34b_b79k`, `local-dir:FOLDER`, ...
+            device, start_fraction: as for `Encoder`.
+
+        Raises:
+            ModelError: there is no such model here; as `Encoder`.
+        """
+        return cls(models.resolve(name), device, start_fraction)
+
+    @classmethod
+    def from_open_clip(
+        cls,
+        model: nn.Module,
+        tokenizer: Any,
+        preprocess: Callable[[Image.Image], Any],
+        *,
+        name: str | None = None,
+        start_fraction: float | None = None,
+    ) -> Self:
+        """A model of your own that you have loaded with open_clip, on the device where it lies.
+
+        The model stays as it is: no weight, mode or gradient of it changes. The encoder computes in evaluation mode
+        and shares the memory of float32 weights; those in half precision are copied to float32. So make a new
+        encoder after training the model further, since what this one remembers of the weights would be old.
+
+        Args:
+            model: from `open_clip.create_model_and_transforms`; of any class, in any precision. Token weights and
+                custom tokens need a causal text transformer with CLIP's tokenizer; other models, as CoCa and SigLIP,
+                take plain prompts.
+            tokenizer: from `open_clip.get_tokenizer`, for the same model.
+            preprocess: `preprocess_val`, the third that `create_model_and_transforms` gives, or any transform
+                from an RGB image to `[3, height, width]` that draws no lots and ends in ToTensor and Normalize.
+            name: for people; by default its class and the length of its vectors, as `CLIP-512`. What tells models
+                apart is `embedder_id`, from the weights, hashed when first asked for.
+            start_fraction: as for `Encoder`.
+
+        Raises:
+            ModelError: an argument is something else, or the three don't belong together.
+        """
+        spec = read_model(model, tokenizer, preprocess, name)
+        return cls(spec, str(device_of(spec.model)), start_fraction)
 
     @cached_property
     def embedder_id(self) -> EmbedderId:

@@ -36,7 +36,7 @@ def pull(name: str) -> Path:
                 _pull_repository(name.removeprefix("hf-hub:"))
             spec = resolve(name)
             _pull_named_parts(spec.architecture, spec.config, name)
-            return spec.weights
+            return spec.weights_file
         architecture, tag = split_tag(name)
         facts = tag_facts(architecture, tag)
         _check_reachable(_hub_endpoint() if facts.get("hf_hub") else facts["url"], name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gair_search.encoder import checksums
+from gair_search.errors import ModelError
 from gair_search.images.preprocessing import Preprocessing
 
 
@@ -53,14 +54,14 @@ class EmbedderId:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model that is on this machine, ready to be loaded.
+    """A model that is on this machine, ready to be loaded; `ModelInMemory` is one that is loaded already.
 
     Attributes:
         name: as the user wrote it, paths made absolute.
         architecture: open_clip's model name, or `local-dir:FOLDER`, for open_clip's factory.
         config: open_clip's model config (`embed_dim`, `vision_cfg`, `text_cfg`, ...).
         preprocessing: of images.
-        weights: the checkpoint file.
+        weights: the checkpoint file; None for a model in memory.
         quick_gelu: whether the weights were trained with QuickGELU, whatever the config says.
     """
 
@@ -68,7 +69,7 @@ class ModelSpec:
     architecture: str
     config: dict[str, Any]
     preprocessing: Preprocessing
-    weights: Path
+    weights: Path | None
     quick_gelu: bool
 
     @property
@@ -87,17 +88,25 @@ class ModelSpec:
         """The identity that galleries and custom tokens store."""
         architecture = self.architecture
         if architecture.startswith("local-dir:"):
-            architecture = "config-" + _digest(json.dumps(self.config, sort_keys=True).encode(), 8)
+            architecture = "config-" + digest(json.dumps(self.config, sort_keys=True).encode(), 8)
         elif self.quick_gelu and not architecture.endswith("-quickgelu"):
             architecture += "-quickgelu"  # open_clip lists some weights under both names
-        preprocessing = json.dumps(asdict(self.preprocessing), sort_keys=True).encode()
-        return EmbedderId(
-            self.name,
-            architecture,
-            checksums.file_hash(self.weights)[:16],
-            _digest(preprocessing, 8),
-            self.embed_dim,
-        )
+        weights = checksums.file_hash(self.weights_file)[:16]
+        return EmbedderId(self.name, architecture, weights, self._preprocessing_hash(), self.embed_dim)
+
+    @property
+    def weights_file(self) -> Path:
+        """The checkpoint file.
+
+        Raises:
+            ModelError: the model is in memory, and has none.
+        """
+        if self.weights is None:
+            raise ModelError(
+                f"{self.name} is a model in memory, without a file of weights; this needs a model by name, as "
+                f"Encoder.load(NAME) takes it"
+            )
+        return self.weights
 
     def verify_weights(self) -> None:
         """Check the weights against the folder's `SHA256SUMS`, where there is one; see `checksums.verify`.
@@ -106,8 +115,12 @@ class ModelSpec:
             ModelError: they are damaged.
         """
         if self.folder is not None:
-            checksums.verify(self.folder, [self.weights])
+            checksums.verify(self.folder, [self.weights_file])
+
+    def _preprocessing_hash(self) -> str:
+        return digest(json.dumps(self.preprocessing.facts(), sort_keys=True).encode(), 8)
 
 
-def _digest(data: bytes, digits: int) -> str:
+def digest(data: bytes, digits: int) -> str:
+    """The first hex digits of the SHA-256 of some bytes."""
     return hashlib.sha256(data).hexdigest()[:digits]

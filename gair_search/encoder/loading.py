@@ -8,6 +8,12 @@ from torch import Tensor, nn
 from gair_search.encoder import untrusted
 from gair_search.encoder.folding import fold_if_unchanged
 from gair_search.encoder.identity import ModelSpec
+from gair_search.encoder.open_clip_models import (
+    ModelInMemory,
+    pooled_only,
+    view_image_tower,
+    view_text_tower,
+)
 from gair_search.encoder.text_tower import LOGIT_SCALE, PlainTextTower, TextTower
 from gair_search.errors import ModelError
 
@@ -15,41 +21,39 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def load_image_tower(spec: ModelSpec) -> nn.Module:
-    """The image tower, frozen, in float32 on the CPU, its batch norms folded where that changes nothing.
+    """The image tower, frozen, in float32, its batch norms folded where that changes nothing.
+
+    Returns:
+        a module from pixels to features, on the CPU, or of a model in memory on its device.
 
     Raises:
         ModelError: damaged weights.
     """
-    tower: nn.Module = freeze(_load_model(spec).visual)
+    if isinstance(spec, ModelInMemory):
+        return view_image_tower(spec)
+    tower: nn.Module = freeze(pooled_only(_load_model(spec).visual))
     example = torch.randn(1, 3, *spec.preprocessing.size, generator=torch.Generator().manual_seed(0))
     return fold_if_unchanged(tower, example)
 
 
 def load_text_tower(spec: ModelSpec, start_fraction: float) -> TextTower | PlainTextTower:
-    """The text tower, frozen, in float32 on the CPU: alone where it is open_clip's own causal transformer, else
-    with its whole model.
+    """The text tower, frozen, in float32: alone where `TextTower` can drive it, else with its whole model.
+
+    Returns:
+        a tower on the CPU, or of a model in memory on its device.
 
     Raises:
         ModelError: damaged weights; the tokenizer is not on this machine.
     """
-    import open_clip
-
+    if isinstance(spec, ModelInMemory):
+        return view_text_tower(spec, start_fraction)
     _check_named_parts(spec)
     tokenizer = _tokenizer(spec)
-    text = spec.config["text_cfg"]
-    ours = (
-        isinstance(tokenizer, open_clip.SimpleTokenizer)
-        and not any(text.get(key) for key in ("hf_model_name", "embed_cls", "no_causal_mask"))
-        and text.get("pool_type", "argmax") in ("argmax", "eos")
-        and "multimodal_cfg" not in spec.config
-    )
-    if not ours:
+    tower = _build_text_transformer(spec)
+    if tower is None or not TextTower.can_drive(tower, tokenizer):
         return freeze(PlainTextTower(_load_model(spec), tokenizer))
     spec.verify_weights()
-    quick_gelu = spec.quick_gelu
     try:
-        with torch.device("meta"):
-            tower = open_clip.model._build_text_tower(spec.embed_dim, dict(text), quick_gelu)
         state = _text_state(spec)
         log_scale = state.pop("logit_scale", None)
         tower.load_state_dict(state, strict=True, assign=True)
@@ -76,11 +80,25 @@ def _load_model(spec: ModelSpec) -> Any:
         with untrusted.nothing_run():
             return open_clip.create_model(
                 spec.architecture,
-                pretrained=None if local else str(spec.weights),
+                pretrained=None if local else str(spec.weights_file),
                 force_quick_gelu=spec.quick_gelu,
                 weights_only=True,
             )
     except Exception as error:  # torch, safetensors and open_clip each raise their own on a misfit
+        raise _misfit_error(spec, error) from error
+
+
+def _build_text_transformer(spec: ModelSpec) -> Any:
+    """The text tower without weights, on the device meta; None where it is Hugging Face's, or CoCa's."""
+    import open_clip
+
+    text = spec.config["text_cfg"]
+    if text.get("hf_model_name") or "multimodal_cfg" in spec.config:
+        return None
+    try:
+        with torch.device("meta"):
+            return open_clip.model._build_text_tower(spec.embed_dim, dict(text), spec.quick_gelu)
+    except Exception as error:
         raise _misfit_error(spec, error) from error
 
 
@@ -112,14 +130,15 @@ def _text_state(spec: ModelSpec) -> dict[str, Tensor]:
     """The text tower's tensors out of a checkpoint, in `TextTransformer`'s own names, and `logit_scale`."""
     from safetensors import safe_open
 
-    if spec.weights.suffix == ".safetensors":
-        with safe_open(spec.weights, framework="pt") as file:
+    weights = spec.weights_file
+    if weights.suffix == ".safetensors":
+        with safe_open(weights, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys() if "visual." not in key}  # noqa: SIM118
     else:
         from open_clip.factory import load_state_dict
 
         with untrusted.nothing_run():
-            state = load_state_dict(str(spec.weights), weights_only=True)
+            state = load_state_dict(str(weights), weights_only=True)
     state = {key.removeprefix("module.").removeprefix("text."): value for key, value in state.items()}
     return {k: v for k, v in state.items() if not k.startswith(("visual.", "logit_bias"))}
 

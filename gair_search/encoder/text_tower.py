@@ -65,6 +65,27 @@ class TextTower(nn.Module):
         self.logit_scale = logit_scale
         self.start_block = start_block(len(self.blocks), start_fraction)
 
+    @staticmethod
+    def can_drive(tower: Any, tokenizer: Any) -> bool:
+        """Whether this class encodes texts as an open_clip text tower does, and so can take its place.
+
+        Args:
+            tower: any text tower; that of `CLIP` as `FlattenedText`.
+            tokenizer: of the model.
+
+        Returns:
+            True for causal transformers with CLIP's tokenizer whose features stand at the end token.
+        """
+        from open_clip import SimpleTokenizer
+
+        pool_type = getattr(tower, "pool_type", None)
+        return (
+            isinstance(tokenizer, SimpleTokenizer)
+            and getattr(tower, "attn_mask", None) is not None
+            and getattr(tower, "cls_emb", None) is None
+            and (pool_type == "argmax" or (pool_type == "eos" and tower.eos_id == tokenizer.eot_token_id))
+        )
+
     @property
     def n_ctx(self) -> int:
         """Places of the context, start and end tokens included (CLIP: 77)."""

@@ -49,7 +49,7 @@ def remember(spec: ModelSpec) -> None:
         return
     file = _file()
     with suppress(OSError, Timeout):
-        weights = checksums.file_hash(spec.weights)
+        weights = checksums.file_hash(spec.weights_file)
         if _chosen().get(place) == weights:
             return
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def require_chosen(name: str, namer: str) -> None:
             f"--model {name}, or GAIR_MODEL"
         )
     try:
-        weights = checksums.file_hash(models.resolve(name).weights)
+        weights = checksums.file_hash(models.resolve(name).weights_file)
     except (ModelError, OSError):
         return  # nothing is there that could be followed
     if weights != known:

@@ -168,7 +168,7 @@ class Visualizer:
 def embed_images(images: Tensor, encoder: Encoder) -> NDArray[np.float32]:
     """Image features `[B, embed_dim]` of generated images, uint8 `[B, height, width, 3]`, resized on their device."""
     height, width = encoder.preprocessing.size
-    if images.shape[1] * width == images.shape[2] * height:  # nothing to crop or to pad
+    if encoder.preprocessing.keeps_whole(images.shape[1], images.shape[2]):
         from torchvision.transforms.v2 import functional
         from torchvision.transforms.v2.functional import InterpolationMode
 

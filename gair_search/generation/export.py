@@ -141,13 +141,19 @@ def generator_parts(spec: ModelSpec) -> Path:
     Raises:
         ModelError: the model has none, its weights are damaged, or it would have its own code run.
     """
+    if spec.weights is None:
+        raise ModelError(
+            f"{spec.name} is a model in memory, without a folder that could hold a generator; give the folder of one "
+            f"that was trained with its text tower: Generator.load(encoder, FOLDER) to draw, "
+            f"assemble(FOLDER, encoder.text_tower, TARGET) for diffusers"
+        )
     parts = spec.folder / GENERATOR if spec.folder else None
     if spec.folder is None or parts is None or not parts.is_dir():
         where = f"no {GENERATOR}/ in {spec.folder}" if spec.folder else "its weights are a single file"
         advice = f"; a model that comes with one: {models.BUNDLED}" if spec.name != models.BUNDLED else ""
         raise ModelError(f"{spec.name} has no generator ({where}){advice}")
     untrusted.check_generator(parts)
-    checksums.verify(spec.folder, [spec.weights, *parts.rglob("*.safetensors")])
+    checksums.verify(spec.folder, [spec.weights_file, *parts.rglob("*.safetensors")])
     return parts
 
 
@@ -162,7 +168,7 @@ def _is_intact(target: Path) -> bool:
 
 def _pipeline_hash(spec: ModelSpec, parts: Path) -> str:
     """16 hex digits that change with any file of a generator, and with the CLIP's weights and config."""
-    facts = [_FORMAT, spec.config, spec.quick_gelu, checksums.read_hash(spec.weights)]
+    facts = [_FORMAT, spec.config, spec.quick_gelu, checksums.read_hash(spec.weights_file)]
     facts += [[file.relative_to(parts).as_posix(), checksums.read_hash(file)] for file in _files(parts)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -1,6 +1,7 @@
 """An upright RGB image -> the pixels that an image tower takes. Imports Pillow and numpy alone, as `decoding`."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,19 @@ class Preprocessing:
     interpolation: str = "bicubic"
     resize_mode: str = "shortest"
     fill_color: int = 0
+
+    @property
+    def decoded_side(self) -> int | None:
+        """The side that a file is decoded for, in pixels: see `decode`. None where all of it is needed."""
+        return max(self.size)
+
+    def keeps_whole(self, height: int, width: int) -> bool:
+        """Whether an image of this shape is resized alone: nothing of it is cut off, nothing padded."""
+        return height * self.size[1] == width * self.size[0]
+
+    def facts(self) -> dict[str, Any]:
+        """All that determines the pixels, as JSON values, for the embedder's id."""
+        return asdict(self)
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop one RGB image. Returns uint8 `[height, width, 3]`, not yet normalised."""

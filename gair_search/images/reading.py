@@ -79,7 +79,7 @@ def load_pixels(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     Raises:
         ImageError: with the path and the reason.
     """
-    return preprocessing.pixels(read_image(path, max(preprocessing.size)).image)
+    return preprocessing.pixels(read_image(path, preprocessing.decoded_side).image)
 
 
 def make_thumbnails(paths: Sequence[Path], side: int) -> Iterator[bytes | None]:

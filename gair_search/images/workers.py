@@ -68,7 +68,7 @@ def load_file(file: ScannedFile, preprocessing: Preprocessing, known: frozenset[
         digest = content_hash(data)
         if digest in known:
             return Loaded(file, digest)
-        image = decode(data, max(preprocessing.size))
+        image = decode(data, preprocessing.decoded_side)
         pixels = preprocessing.pixels(image.image)
     except ImageError as error:
         return Skipped(file.path, error.reason)

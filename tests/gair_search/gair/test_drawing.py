@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from support.gair import QUICK, mix
+from support.photos import picture
+from torchvision import transforms
 
 from gair_search.encoder.clip import Encoder
+from gair_search.encoder.transforms import TransformPreprocessing
 from gair_search.gair.drawing import Drawing, Visualizer, embed_images, is_blank
 from gair_search.generation.generator import Generator
 from gair_search.tokens.custom_token import CustomToken
@@ -37,6 +42,15 @@ def test_embedding_on_the_device_equals_embedding_a_file(tiny: Encoder, side: in
     assert ((embed_images(torch.from_numpy(images), tiny) * expected).sum(1) > 0.9999).all()
     wide = torch.from_numpy(np.concatenate([images, images], axis=2))
     assert embed_images(wide, tiny).shape == (2, 16)
+
+
+def test_images_go_through_a_transform_of_the_users_own(tiny: Encoder) -> None:
+    transform = transforms.Compose([transforms.Resize(40), transforms.CenterCrop(32), transforms.ToTensor()])
+    preprocessing = TransformPreprocessing((32, 32), (0, 0, 0), (1, 1, 1), transform=transform)
+    own = Encoder(replace(tiny.spec, preprocessing=preprocessing), "cpu")
+    images = np.stack([np.asarray(picture(i, (64, 64))) for i in range(2)])
+    expected = own.encode_images([Image.fromarray(image) for image in images])
+    assert np.allclose(embed_images(torch.from_numpy(images), own), expected, atol=1e-6)
 
 
 def test_blank_images() -> None:
