@@ -22,7 +22,7 @@ from gair_search.images.fingerprint import point_id
 from gair_search.images.folders import Scan, Skipped, scan
 from gair_search.images.workers import Loaded
 from gair_search.indexer.batches import BATCH_SIZE, load_batches
-from gair_search.indexer.sync import find_missing, find_moved, plan
+from gair_search.indexer.sync import find_missing, find_moved, is_of_folders, plan
 from gair_search.progress import Progress
 
 
@@ -140,7 +140,7 @@ class _Run:
         self.encode = encode
         self.gallery = gallery
         self.found = found
-        self.stored = {record.payload["path"]: record for record in gallery.records()}
+        self.stored = {r.payload["path"]: r for r in gallery.records() if is_of_folders(r)}
         self.known = {record.payload["content_hash"]: record for record in self.stored.values()}
         self.todo, unchanged = plan(found.files, self.stored)
         self.report = IndexReport(len(found.files), unchanged, skipped=found.skipped, other=found.other)

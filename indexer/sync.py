@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gair_search.gallery import Record
+from gair_search.images.fingerprint import point_id
 from gair_search.images.folders import Scan, ScannedFile
 
 
@@ -25,6 +26,15 @@ def plan(files: Sequence[ScannedFile], stored: Mapping[str, Record]) -> Plan:
     """Which files to load; `stored` maps paths to the gallery's records."""
     todo = [file for file in files if not _is_unchanged(file, stored.get(file.path))]
     return Plan(todo, len(files) - len(todo))
+
+
+def is_of_folders(record: Record) -> bool:
+    """Whether a run over folders made this record: its id is that of its path. Others are left alone."""
+    payload = record.payload or {}
+    path = payload.get("path")
+    return (
+        isinstance(path, str) and isinstance(payload.get("content_hash"), str) and record.id == point_id(path)
+    )
 
 
 def _is_unchanged(file: ScannedFile, record: Record | None) -> bool:

@@ -169,7 +169,7 @@ def _capture_time(exif: dict[int, Any]) -> str | None:
     ):
         text = str(exif.get(tag, "")).strip("\0 ")
         offset = str(exif.get(offset_tag, "")).strip("\0 ")
-        for candidate in (text + offset, text):
+        for candidate in (text + offset, text) if text else ():
             with contextlib.suppress(ValueError):
                 form = "%Y:%m:%d %H:%M:%S" + ("%z" if candidate != text else "")
                 return datetime.strptime(candidate, form).isoformat()

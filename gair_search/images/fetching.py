@@ -81,7 +81,7 @@ def fetch(url: str, config: UrlConfig, cancelled: threading.Event | None = None)
         raise ImageError(f"{host}: it took more than {config.seconds:g} seconds") from None
     except (httpx.InvalidURL, UnicodeError):
         raise ImageError(f"{host}: not a valid address") from None
-    except (httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
+    except Exception as error:  # whatever a stranger's server provokes
         raise ImageError(f"{host}: can't be fetched: {str(error) or type(error).__name__}") from None
     raise ImageError(f"{host}: more than {config.max_redirects} redirects")
 

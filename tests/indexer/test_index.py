@@ -1,5 +1,6 @@
 import os
 import shutil
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ from support.photos import encoded, make_photos, picture
 
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError
-from gair_search.gallery.base import Gallery
+from gair_search.gallery.base import Gallery, Point
+from gair_search.images.fingerprint import point_id
+from gair_search.images.reading import load_pixels
 from gair_search.indexer.index import IndexReport, index_folders
 
 
@@ -38,8 +41,6 @@ def stored(gallery: Gallery, photos: Path) -> dict[str, np.ndarray]:
 
 def expected(encoder: Encoder, photos: Path) -> dict[str, np.ndarray]:
     """Relative path -> features straight from the file."""
-    from gair_search.images.reading import load_pixels
-
     paths = sorted(p for p in photos.rglob("*") if p.is_file())
     pixels = np.stack([load_pixels(p, encoder.preprocessing) for p in paths])
     return dict(zip((os.path.relpath(p, photos) for p in paths), encoder.encode_pixels(pixels), strict=True))
@@ -212,6 +213,51 @@ def test_a_move_that_was_cut_off_before_the_old_place_was_dropped_is_completed(
     (photos / "000.jpg").unlink()
     assert counts(run()) == {"unchanged": 8, "moved": 1}
     assert_faithful(gallery, encoder, photos)
+
+
+STRANGERS: dict[str, dict[str, object]] = {
+    "nothing": {},
+    "no path": {"content_hash": "aa", "title": "a dress"},
+    "null": {"path": None, "content_hash": "aa"},
+    "number": {"path": 7, "content_hash": "aa"},
+    "list": {"path": ["/photos/000.jpg"], "content_hash": "aa"},
+    "a gone file": {"path": "GONE", "content_hash": "aa", "size": 1, "mtime_ns": 1},
+    "a file that is there": {"path": "THERE", "content_hash": "aa", "size": 1, "mtime_ns": 1},
+    "known content": {"path": "GONE", "content_hash": "KNOWN"},
+}
+
+
+def test_points_that_no_folder_run_made_are_left_alone(run, encoder, gallery, photos) -> None:
+    """Whatever stands in their payloads, and even where it looks like that of a file that is gone or has moved."""
+    from gair_search.images.fingerprint import content_hash
+
+    words = {
+        "GONE": str(photos / "gone.jpg"),
+        "THERE": str(photos / "000.jpg"),
+        "KNOWN": content_hash((photos / "000.jpg").read_bytes()),
+    }
+    vector = np.eye(encoder.embedder_id.dim, dtype=np.float32)[0]
+    theirs = [
+        Point(str(uuid.UUID(int=i)), vector, {k: words.get(str(v), v) for k, v in payload.items()})
+        for i, payload in enumerate(STRANGERS.values(), start=1)
+    ]
+    # one that has the id of its path, and lacks the hash
+    mine = Point(point_id(words["THERE"]), vector, {"path": words["THERE"]})
+    gallery.ensure(encoder.embedder_id)
+    gallery.upsert([*theirs, mine])
+    assert counts(run()) == {"embedded": 8}
+    (photos / "003.jpg").unlink()
+    (photos / "004.jpg").rename(photos / "moved.jpg")
+    assert counts(run(prune=True)) == {"unchanged": 6, "reused": 1, "moved": 1, "pruned": 1}
+    found = {record.id: dict(record.payload) for record in gallery.records()}
+    assert {point.id: found.pop(point.id) for point in theirs} == {
+        point.id: point.payload for point in theirs
+    }
+    assert {payload["path"] for payload in found.values()} == set(map(str, photos.iterdir()))
+    vectors = gallery.vectors(list(found))
+    for own, payload in found.items():
+        (truth,) = encoder.encode_pixels(load_pixels(Path(payload["path"]), encoder.preprocessing)[None])
+        assert np.allclose(vectors[own], truth, atol=1e-5)
 
 
 def test_workers_give_the_same_gallery(encoder, gallery, photos) -> None:
