@@ -94,7 +94,8 @@ class Encoder:
             preprocess: `preprocess_val`, the third that `create_model_and_transforms` gives, or any transform
                 from an RGB image to `[3, height, width]` that draws no lots and ends in ToTensor and Normalize.
             name: for people; by default its class and the length of its vectors, as `CLIP-512`. What tells models
-                apart is `embedder_id`, from the weights, hashed when first asked for.
+                apart is `embedder_id`, from the weights, hashed when first asked for. The same model by its name has
+                another, since that hashes its file: a gallery belongs to one of the two.
             start_fraction: as for `Encoder`.
 
         Raises:

@@ -138,7 +138,7 @@ def device_of(module: nn.Module) -> torch.device:
 
 def view_image_tower(spec: ModelInMemory) -> nn.Module:
     """The image tower of a model in memory, frozen, in float32, on the model's device."""
-    tower: nn.Module = frozen_view(pooled_only(spec.model.visual))
+    tower: nn.Module = pooled_only(frozen_view(spec.model.visual))
     example = torch.randn(1, 3, *spec.preprocessing.size, generator=torch.Generator().manual_seed(0))
     return fold_if_unchanged(tower, example.to(device_of(spec.model)))
 
@@ -170,9 +170,8 @@ def find_text_transformer(model: Any) -> nn.Module | None:
 
 
 def pooled_only(visual: M) -> M:
-    """An image tower that gives features alone; CoCa's gives its tokens, too. A copy where that differs."""
+    """An image tower that gives features alone, where CoCa's gives its tokens, too; the same module."""
     if getattr(visual, "output_tokens", False):
-        visual = copy.copy(visual)
         visual.output_tokens = False  # type: ignore[assignment]
     return visual
 

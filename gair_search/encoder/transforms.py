@@ -161,11 +161,14 @@ def _undo_normalisation(
 
 
 def _normalisations(preprocess: Any, visual: Any) -> Iterator[tuple[Channels, Channels]]:
-    """What may have been applied: the transform's own last Normalize, the image tower's, none."""
+    """What may have been applied: the transform's own last Normalize, the image tower's, open_clip's usual, none."""
+    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+
     found = [
         (step.mean, step.std) for step in _steps(preprocess) if hasattr(step, "mean") and hasattr(step, "std")
     ][-1:]
-    for mean, std in (*found, (getattr(visual, "image_mean", None), getattr(visual, "image_std", None))):
+    written = getattr(visual, "image_mean", None), getattr(visual, "image_std", None)
+    for mean, std in (*found, written, (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)):
         try:
             yield _channels(mean), _channels(std)
         except (TypeError, ValueError):

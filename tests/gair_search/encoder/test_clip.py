@@ -245,6 +245,14 @@ def test_half_precision_stays_close(tower: TextTower, encoder: Encoder) -> None:
     )
 
 
+def test_image_towers_that_give_their_tokens_too(tmp_path: Path) -> None:
+    vision = {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16, "output_tokens": True}
+    name = small_model(tmp_path / "m", {}, vision_cfg=vision)
+    features, _ = open_clip.create_model(name).eval().encode_image(torch.zeros(1, 3, 32, 32))
+    own = Encoder(models.resolve(name), "cpu").image_tower(torch.zeros(1, 3, 32, 32))
+    assert torch.allclose(own, features.detach(), atol=1e-5)
+
+
 def test_devices_that_are_not_there_are_refused(encoder: Encoder) -> None:
     with pytest.raises(ModelError, match="--device cpu"):
         Encoder(encoder.spec, "cuda:99")
@@ -304,6 +312,14 @@ def test_a_pickle_that_runs_code_is_never_run(tmp_path: Path) -> None:
 def test_importing_the_package_is_light() -> None:
     code = "import sys, gair_search; assert not {'torch', 'open_clip', 'qdrant_client'} & set(sys.modules)"
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
+
+
+def test_what_the_package_offers_is_there() -> None:
+    import gair_search
+
+    assert gair_search.Encoder is Encoder
+    assert all(hasattr(gair_search, name) for name in gair_search.__all__)
+    assert set(gair_search.__all__) == {*gair_search._HOMES, "__version__"}
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -19,11 +19,13 @@ from gair_search.encoder import open_clip_models
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.open_clip_models import ModelInMemory, frozen_view
 from gair_search.encoder.text_tower import TextTower
-from gair_search.errors import ConceptError, ModelError
+from gair_search.errors import ConceptError, EmbedderMismatchError, ModelError
+from gair_search.gallery.embedded import EmbeddedGallery
 from gair_search.generation import export
 from gair_search.generation.generator import Generator
 from gair_search.generation.sampling import SamplingConfig
 from gair_search.generation.text_encoder import make_text_encoder
+from gair_search.indexer.index import index_folders
 from gair_search.learning.config import PAPER, LearningConfig, config_for
 from gair_search.learning.lessons import Lesson, learn_token
 from gair_search.query.compiler import compile_query, query_vector
@@ -302,6 +304,21 @@ def test_a_model_by_name_is_the_same_in_memory(bundled: Encoder, encoder: Encode
     for prompt in ("a (red:2) dress", "[a] <my-dress> on grass"):
         ours, theirs = (query_vector(prompt, own, lambda name: token)[0] for own in (bundled, encoder))
         assert np.allclose(ours, theirs, atol=1e-6)
+
+
+def test_its_gallery_is_its_own(encoder: Encoder, tmp_path: Path) -> None:
+    model = clip()
+    mine, folder = view(model), tmp_path / "photos"
+    paths = make_photos(folder, 4)
+    gallery = EmbeddedGallery(tmp_path / "gallery")
+    index_folders([folder], mine.spec, mine.encode_pixels, gallery, workers=0)
+    hits = gallery.search(mine.encode_files(paths[2:3])[0], 1)
+    assert Path(hits[0].path).name == paths[2].name
+    gallery.require(view(copy.deepcopy(model), name="the same").embedder_id)
+    for other in (encoder, view(custom())):
+        with pytest.raises(EmbedderMismatchError):
+            gallery.require(other.embedder_id)
+    gallery.close()
 
 
 def test_loading_by_name_says_what_there_is() -> None:

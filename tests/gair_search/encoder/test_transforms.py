@@ -129,6 +129,13 @@ def test_a_function_is_normalised_as_the_tower_says() -> None:
         read_preprocessing(prepare, tower())
 
 
+def test_a_function_of_open_clips_usual_normalisation_needs_no_more() -> None:
+    """In half precision, too: the levels are found again."""
+    usual = open_clip.image_transform(32, is_train=False)
+    found = read_preprocessing(lambda image: usual(image).half(), tower())
+    assert found == read_preprocessing(usual, tower())
+
+
 def test_its_facts_tell_transforms_apart() -> None:
     """Code has no identity but what it does: the same in two objects, another where a pixel differs."""
 
