@@ -121,7 +121,8 @@ def test_features_are_open_clips(kind: str) -> None:
 
 
 PLAIN: dict[str, tuple[Callable[[], Any], int]] = {
-    "not causal": (lambda: custom({"no_causal_mask": True, "pool_type": "last"}), 77),
+    "not causal": (lambda: custom({"no_causal_mask": True}), 77),
+    "features at a class token": (lambda: custom({"embed_cls": True}), 77),
     "pooled at the last place": (lambda: clip({"pool_type": "last"}), 77),
     "pooled at an end token that is none": (lambda: clip({"pool_type": "eos"}), 77),
     "coca": (coca, 19),
