@@ -231,7 +231,7 @@ class ItemLoader:
             if before is not None:
                 facts = {key: before.get(key) for key in ("width", "height", "format", "taken_at")}
                 return LoadedItem(task.id, task.payload, digest, before, None, facts)
-            image = decode_content(content, task.held, max(self.preprocessing.size))
+            image = decode_content(content, task.held, self.preprocessing.decoded_side)
             pixels = self.preprocessing.pixels(image.image)
         except ImageError as error:
             return SkippedItem(task.id, str(error))

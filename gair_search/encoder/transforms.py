@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from gair_search.errors import ModelError
+from gair_search.errors import ImageError, ModelError
 from gair_search.images.preprocessing import Preprocessing
 
 Channels = tuple[float, float, float]
@@ -50,8 +50,20 @@ class TransformPreprocessing(Preprocessing):
         return {"size": self.size, "mean": self.mean, "std": self.std, "pixels": digest.hexdigest()}
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
-        """The transform's output as uint8 `[height, width, 3]`, not normalised."""
-        levels = _undo(self.transform(image), self.mean, self.std)
+        """The transform's output as uint8 `[height, width, 3]`, not normalised.
+
+        Raises:
+            ImageError: the transform fails on this image, or gives another shape.
+        """
+        try:
+            levels = _undo(self.transform(image), self.mean, self.std)
+        except Exception as error:  # whatever a transform raises
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise ImageError(f"the model's transform fails on it ({reason})") from error
+        if levels.shape != (*self.size, 3):
+            raise ImageError(
+                f"the model's transform makes {[*levels.shape]} of it, expected {[*self.size, 3]}"
+            )
         return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 

@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.transforms import TransformPreprocessing, read_preprocessing
 from gair_search.errors import ModelError
-from gair_search.images.folders import ScannedFile
+from gair_search.images.folders import ScannedFile, Skipped
 from gair_search.images.preprocessing import Preprocessing
 from gair_search.images.reading import load_pixels
 from gair_search.images.workers import Loaded, load_files
@@ -167,6 +167,26 @@ def test_files_are_decoded_in_full_for_it(tmp_path: Any) -> None:
     assert isinstance(loaded[0], Loaded)
     assert np.array_equal(loaded[0].pixels, expected)
     assert Preprocessing((48, 32), MEAN, STD).decoded_side == 48
+
+
+def test_an_image_that_it_fails_on_is_left_out(tmp_path: Any) -> None:
+    def prepare(image: Image.Image) -> torch.Tensor:
+        if image.getpixel((0, 0)) == (0, 0, 255):
+            raise ValueError("no blue")
+        side = 31 if image.getpixel((0, 0)) == (255, 0, 0) else 32
+        return transforms.functional.to_tensor(image.resize((side, 32), Image.Resampling.NEAREST))
+
+    found = read_preprocessing(prepare, tower())
+    files = []
+    for color in ("blue", "red", "green"):
+        Image.new("RGB", (9, 9), color).save(tmp_path / f"{color}.png")
+        files.append(ScannedFile(str(tmp_path / f"{color}.png"), 0, 0))
+    blue, red, green = load_files(files, found, frozenset(), workers=0)
+    assert isinstance(blue, Skipped)
+    assert isinstance(red, Skipped)
+    assert isinstance(green, Loaded)
+    assert blue.reason == "the model's transform fails on it (no blue)"
+    assert red.reason == "the model's transform makes [32, 31, 3] of it, expected [32, 32, 3]"
 
 
 @pytest.mark.slow
