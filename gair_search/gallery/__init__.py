@@ -11,7 +11,9 @@ from gair_search.gallery.base import (
     GalleryConfig,
     Hit,
     Point,
+    PointId,
     Record,
+    SearchRequest,
     leave_out,
 )
 from gair_search.gallery.filters import Where, parse_where
@@ -21,7 +23,9 @@ __all__ = [
     "GalleryConfig",
     "Hit",
     "Point",
+    "PointId",
     "Record",
+    "SearchRequest",
     "Where",
     "leave_out",
     "open_gallery",

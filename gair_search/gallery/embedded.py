@@ -6,7 +6,8 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,15 @@ from gair_search.gallery.base import (
     GalleryConfig,
     Hit,
     Point,
+    PointId,
     Record,
+    SearchRequest,
     as_hits,
+    as_id,
     as_vectors,
 )
-from gair_search.gallery.filters import Bounds, Where
+from gair_search.gallery.edge_filters import edge_filter, excluding
+from gair_search.gallery.payload import pick_fields, values_at
 from gair_search.paths import write_atomically
 
 INDEXING_THRESHOLD_KB = 400_000
@@ -199,37 +204,67 @@ class EmbeddedGallery(Gallery):
             self.shard.update(edge.UpdateOperation.upsert_points(stored))
             self.shard.flush()
 
-    def delete(self, ids: Sequence[str]) -> None:
+    def delete(self, ids: Sequence[PointId]) -> None:
         if ids:
             with _translate_errors("deleting failed"):
                 self.shard.update(edge.UpdateOperation.delete_points(list(ids)))
                 self.shard.flush()
 
-    def search(
-        self,
-        vector: NDArray[np.float32],
-        k: int,
-        where: Where = (),
-        min_score: float | None = None,
-        exact: bool = False,
-    ) -> list[Hit]:
-        with _translate_errors("searching failed"):
-            request = edge.QueryRequest(
-                query=edge.Query.Nearest(vector.tolist(), using=VECTOR),
-                limit=k,
-                filter=_to_filter(where),
-                score_threshold=min_score,
-                params=edge.SearchParams(exact=exact),
-                with_payload=True,
-                with_vector=False,
-            )
-            found = self.shard.query(request)
-        return as_hits(found)
+    def has_field(self, field: str) -> bool:
+        request = edge.ScrollRequest(limit=1, filter=excluding(None, field, []), with_payload=False)
+        with _translate_errors("reading the gallery failed"):
+            return bool(self.shard.scroll(request)[0])
 
-    def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    def answer(self, request: SearchRequest) -> list[Hit]:
+        chosen = edge_filter(request.where, request.filter)
+        if request.group_by is not None:
+            return self._answer_grouped(request, chosen)
+        with _translate_errors("searching failed"):
+            return as_hits(self.shard.query(_to_query(request, chosen)))
+
+    def answer_all(self, requests: Sequence[SearchRequest]) -> list[list[Hit]]:
+        if any(request.group_by is not None for request in requests):
+            return super().answer_all(requests)
+        queries = [_to_query(request, edge_filter(request.where, request.filter)) for request in requests]
+        with _translate_errors("searching failed"):
+            found = self.shard.query_batch(edge.QueryBatchRequest(queries)) if queries else []
+        return [as_hits(points) for points in found]
+
+    def _answer_grouped(self, request: SearchRequest, chosen: edge.Filter | None) -> list[Hit]:
+        """The best point of each group. The engine can't group: ask again without the groups that were seen."""
+        field = str(request.group_by)
+        found: dict[str | int, Any] = {}
+        while len(found) < request.k:
+            asked = replace(request, k=2 * (request.k - len(found)), with_payload=True)
+            with _translate_errors("searching failed"):
+                texts, numbers = ([v for v in found if isinstance(v, kind)] for kind in (str, int))
+                rest = excluding(excluding(chosen, field, texts), field, numbers)
+                points = self.shard.query(_to_query(asked, rest))
+            if not points:
+                break
+            seen = len(found)
+            for point in points:
+                values = values_at(point.payload or {}, field)
+                for value in values:
+                    found.setdefault(value, point)
+            if len(found) == seen:  # values that are neither text nor integers name no group
+                break
+        best = sorted(found.items(), key=lambda item: -item[1].score)[: request.k]
+        hits = as_hits((point for _, point in best), [value for value, _ in best])
+        return [replace(hit, payload=pick_fields(hit.payload, request.with_payload)) for hit in hits]
+
+    def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
         with _translate_errors("reading vectors failed"):
             found = self.shard.retrieve(list(ids), with_payload=False, with_vector=True)
         return as_vectors(found)
+
+    def payloads(
+        self, ids: Sequence[PointId], fields: Sequence[str] | None = None
+    ) -> dict[PointId, Mapping[str, Any]]:
+        wanted = True if fields is None else list(fields)
+        with _translate_errors("reading the gallery failed"):
+            found = self.shard.retrieve(list(ids), with_payload=wanted, with_vector=False)
+        return {as_id(record.id): record.payload or {} for record in found}
 
     def records(self, fields: Sequence[str] | None = None) -> Iterator[Record]:
         if self._embedder is None:
@@ -242,7 +277,7 @@ class EmbeddedGallery(Gallery):
                     edge.ScrollRequest(offset=offset, limit=_SCROLL, with_payload=payload, with_vector=False)
                 )
             for record in page:
-                yield Record(str(record.id), record.payload or {})
+                yield Record(as_id(record.id), record.payload or {})
             if offset is None:
                 return
 
@@ -288,20 +323,15 @@ def _to_quantization(config: GalleryConfig) -> Any:
     return None
 
 
-def _to_filter(where: Where) -> edge.Filter | None:
-    """Conditions as the engine's filter."""
-    if not where:
-        return None
-    must: list[Any] = []
-    must_not: list[Any] = []
-    for condition in where:
-        if isinstance(condition, Bounds):
-            bounds: dict[str, Any] = {side: getattr(condition, side) for side in ("gt", "gte", "lt", "lte")}
-            times = any(isinstance(value, str) for value in bounds.values())
-            bound = edge.RangeDateTime(**bounds) if times else edge.RangeFloat(**bounds)
-            form = edge.FieldCondition(condition.field, range=bound)
-        else:
-            match = edge.MatchSubstring if condition.contains else edge.MatchValue
-            form = edge.FieldCondition(condition.field, match=match(condition.value))
-        (must_not if condition.negated else must).append(form)
-    return edge.Filter(must=must or None, must_not=must_not or None)
+def _to_query(request: SearchRequest, chosen: edge.Filter | None) -> edge.QueryRequest:
+    """A search as the engine takes it."""
+    return edge.QueryRequest(
+        query=edge.Query.Nearest(request.vector.tolist(), using=VECTOR),
+        limit=request.k,
+        offset=request.offset,
+        filter=chosen,
+        score_threshold=request.min_score,
+        params=edge.SearchParams(exact=request.exact),
+        with_payload=request.payload_selector,
+        with_vector=False,
+    )

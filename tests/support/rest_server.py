@@ -41,6 +41,8 @@ class RestServer:
 def _answer(server: RestServer, method: str, parts: list[str], body: dict[str, Any]) -> Any:
     """The result of one request."""
     client = server.client
+    if parts == ["collections"]:
+        return client.get_collections()
     name, rest = parts[1], "/".join(parts[2:])
     if (method, rest) == ("GET", "exists"):
         return {"exists": client.collection_exists(name)}
@@ -55,6 +57,9 @@ def _answer(server: RestServer, method: str, parts: list[str], body: dict[str, A
         return {"operation_id": 0, "status": "completed"}
     if (method, rest) == ("PUT", "points"):
         return client.upsert(name, models.PointsList(**body).points)
+    if (method, rest) == ("POST", "points/batch"):
+        client.batch_update_points(name, models.UpdateOperations(**body).operations)
+        return [models.UpdateResult(status=models.UpdateStatus.COMPLETED)]
     if (method, rest) == ("POST", "points/delete"):
         return client.delete(name, models.PointIdsList(**body))
     if (method, rest) == ("POST", "points"):
@@ -67,20 +72,47 @@ def _answer(server: RestServer, method: str, parts: list[str], body: dict[str, A
     if (method, rest) == ("POST", "points/scroll"):
         page = models.ScrollRequest(**body)
         points, offset = client.scroll(
-            name, limit=page.limit, offset=page.offset, with_payload=page.with_payload, with_vectors=False
+            name,
+            scroll_filter=page.filter,
+            limit=page.limit,
+            offset=page.offset,
+            with_payload=page.with_payload,
+            with_vectors=page.with_vector,
         )
         return {"points": [p.model_dump(mode="json") for p in points], "next_page_offset": offset}
     if (method, rest) == ("POST", "points/query"):
-        query = models.QueryRequest(**body)
-        return client.query_points(
+        return _answer_query(client, name, models.QueryRequest(**body))
+    if (method, rest) == ("POST", "points/query/batch"):
+        asked = [models.QueryRequest(**one) for one in body["searches"]]
+        return [_answer_query(client, name, one) for one in asked]
+    if (method, rest) == ("POST", "points/query/groups"):
+        groups = models.QueryGroupsRequest(**body)
+        return client.query_points_groups(
             name,
-            query=query.query,
-            using=query.using,
-            limit=query.limit,
-            query_filter=query.filter,
-            score_threshold=query.score_threshold,
+            groups.group_by,
+            query=groups.query,
+            using=groups.using,
+            limit=groups.limit,
+            group_size=groups.group_size,
+            query_filter=groups.filter,
+            score_threshold=groups.score_threshold,
+            with_payload=groups.with_payload,
         )
     raise ValueError(f"{method} {rest} is not spoken here")
+
+
+def _answer_query(client: QdrantClient, name: str, query: models.QueryRequest) -> Any:
+    """The result of one search."""
+    return client.query_points(
+        name,
+        query=query.query,
+        using=query.using,
+        limit=query.limit,
+        offset=query.offset,
+        query_filter=query.filter,
+        score_threshold=query.score_threshold,
+        with_payload=query.with_payload,
+    )
 
 
 @contextmanager

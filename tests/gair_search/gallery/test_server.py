@@ -10,6 +10,7 @@ from support.points import EMBEDDER, point
 from support.rest_server import RestServer, rest_server
 
 from gair_search.errors import GalleryError
+from gair_search.gallery import collection as collection_module
 from gair_search.gallery import server as server_module
 from gair_search.gallery.base import INDEXED_FIELDS, GalleryConfig
 from gair_search.gallery.server import ServerGallery
@@ -36,7 +37,7 @@ def test_passing_failures_are_retried(rest: RestServer) -> None:
 def test_failures_that_stay_are_told_after_some_tries(
     rest: RestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "ATTEMPTS", 3)
+    monkeypatch.setattr(collection_module, "ATTEMPTS", 3)
     gallery = ServerGallery.connect(rest.url, "photos", KEY)
     rest.fail = 100
     with pytest.raises(GalleryError, match="answered 503: told to fail"):
@@ -72,7 +73,7 @@ def test_the_key_never_appears_even_if_the_server_echoes_it(rest: RestServer) ->
 
 
 def test_a_refused_connection_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "ATTEMPTS", 2)
+    monkeypatch.setattr(collection_module, "ATTEMPTS", 2)
     gallery = ServerGallery.connect("http://127.0.0.1:9", "photos")
     with pytest.raises(GalleryError, match=r"127.0.0.1:9.*could not be reached.*is Qdrant running"):
         gallery.count()
@@ -80,7 +81,7 @@ def test_a_refused_connection_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_a_server_that_never_answers_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "ATTEMPTS", 1)
+    monkeypatch.setattr(collection_module, "ATTEMPTS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         gallery = ServerGallery.connect(f"http://127.0.0.1:{silent.getsockname()[1]}", "photos", timeout=1)
         with pytest.raises(GalleryError, match="could not be reached"):
@@ -107,7 +108,7 @@ def test_grpc_is_used_where_its_port_answers(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_grpc_failures_are_retried_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A real gRPC channel to a port where nobody listens."""
-    monkeypatch.setattr(server_module, "ATTEMPTS", 2)
+    monkeypatch.setattr(collection_module, "ATTEMPTS", 2)
     monkeypatch.setattr(server_module, "_is_listening", lambda *_: True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -155,7 +156,7 @@ def test_layout_options_reach_the_server(rest: RestServer) -> None:
 def test_a_failed_upsert_stores_nothing_and_goes_through_the_next_time(
     rest: RestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "ATTEMPTS", 1)
+    monkeypatch.setattr(collection_module, "ATTEMPTS", 1)
     gallery = ServerGallery.connect(rest.url, "photos", KEY)
     gallery.ensure(EMBEDDER)
     rest.fail = 1
