@@ -10,13 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
-from gair_search.errors import GairError
-from gair_search.gallery import Hit, Where, leave_out, parse_where
-from gair_search.images.reading import load_pixels
+from gair_search.gallery import Hit, PointId, SearchOptions, as_id, leave_out, prepare_search
+from gair_search.images.sources import AllowUrls, ImageSource, read_source, url_config
 from gair_search.parts import File, Parts
 from gair_search.progress import Progress
 from gair_search.query.language import parse
-from gair_search.query.terms import Term, add_terms, read_terms
+from gair_search.query.terms import ReadTerm, Term, add_terms, read_terms
 from gair_search.tokens.store import TokenLookup
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from gair_search.gair.result import GairResult
     from gair_search.indexer.explain import ExplainOptions, ExplainReport
     from gair_search.indexer.index import IndexOptions, IndexReport
+    from gair_search.indexer.items import Item, ItemOptions, ItemsReport
+    from gair_search.indexer.verify import Verification
     from gair_search.learning.from_files import LearnOptions, LearnTogetherOptions
     from gair_search.learning.lessons import Lesson
     from gair_search.learning.several import Lessons
@@ -36,6 +37,9 @@ class Engine(Parts):
     >>> with Engine.open(db="./my-gallery") as engine:
     ...     engine.index("./photos")
     ...     hits = engine.search("a photo of a (red:1.3) dress", k=5)
+
+    Or on a collection that is already there, with `Engine.attach(client, "catalogue", model=...)`. A string is text
+    or a name here and never opens a file; an image is a `pathlib.Path`, bytes, or another of `images.sources`' forms.
     """
 
     def index(self, *folders: File, **options: Unpack["IndexOptions"]) -> "IndexReport":
@@ -48,6 +52,33 @@ class Engine(Parts):
         return index_folders(
             paths, self.spec, lambda pixels: self.encoder.encode_pixels(pixels), self.gallery, **options
         )
+
+    def index_images(
+        self, items: "Iterable[Item]", **options: Unpack["ItemOptions"]
+    ) -> "ItemsReport":
+        """Embed and store images with ids and payloads of your own, from a stream of `(id, image, payload)`.
+
+        In an attached collection this writes points: the vector, and the payload's fields; what else a point that
+        is there holds stays as it is. Options and errors as of `indexer.items.index_items`.
+        """
+        from gair_search.indexer.items import index_items
+
+        return index_items(items, self.spec, lambda p: self.encoder.encode_pixels(p), self.gallery, **options)
+
+    def delete(self, ids: Iterable[PointId]) -> None:
+        """Drop points of the gallery, or of an attached collection; unknown ids are ignored. Raises GalleryError."""
+        self.gallery.delete([as_id(i) for i in ids])
+
+    def verify(
+        self, images: Mapping[PointId, ImageSource], *, allow_urls: AllowUrls = False
+    ) -> "Verification":
+        """Embed images anew and compare them with what is stored under their ids: was it this model?
+
+        See `indexer.verify.verify_images` for the answer and the errors.
+        """
+        from gair_search.indexer.verify import verify_images
+
+        return verify_images(images, self.encoder, self.gallery, url_config(allow_urls))
 
     def explain(
         self,
@@ -63,8 +94,10 @@ class Engine(Parts):
 
         return explain_folder(Path(folder), self.encoder, prompts, **options)
 
-    def learn(self, name: str, *photos: File, parent: str, **options: Unpack["LearnOptions"]) -> "Lesson":
-        """Learn a concept from 3 to 5 photos of it, and store its token.
+    def learn(
+        self, name: str, *photos: ImageSource, parent: str, **options: Unpack["LearnOptions"]
+    ) -> "Lesson":
+        """Learn a concept from 3 to 5 photos of it, or from stored points (`points=[ids]`), and store its token.
 
         `parent` says what it is a kind of, as "dress". Options and errors as of `learning.from_files.learn_concept`.
         """
@@ -85,8 +118,8 @@ class Engine(Parts):
         self,
         prompt: str,
         *,
-        plus: Sequence[str] = (),
-        minus: Sequence[str] = (),
+        plus: Sequence[str | Term] = (),
+        minus: Sequence[str | Term] = (),
         concept: str | None = None,
         mixing_weight: float | None = None,
         attributes: Sequence[str] = (),
@@ -95,8 +128,8 @@ class Engine(Parts):
 
         Args:
             prompt: in the query language, see `query.language.parse`.
-            plus, minus: whole queries that are added or subtracted: text, or the path of an image; `2.0:` in
-                front gives a factor.
+            plus, minus: whole queries that are added and subtracted: prompts, or `Text`, `Image` and `Vector` of
+                `query.terms` with a factor each. A string is always text.
             concept: what `*` stands for.
             mixing_weight: GAIR's w in 0..1; None mixes nothing. No image is drawn.
             attributes: in the concept's place for the rest; by default the token's own.
@@ -116,29 +149,27 @@ class Engine(Parts):
         prompt: "str | Query",
         k: int = 10,
         *,
-        plus: Sequence[str] = (),
-        minus: Sequence[str] = (),
+        plus: Sequence[str | Term] = (),
+        minus: Sequence[str | Term] = (),
         concept: str | None = None,
-        where: str | None = None,
-        min_score: float | None = None,
         gair: bool | Literal["auto"] = False,
         config: "GairConfig | None" = None,
+        **options: Unpack[SearchOptions],
     ) -> list[Hit]:
         """The `k` images that fit a prompt best, best first.
 
         Args:
             prompt, plus, minus, concept: as for `compile`; or a compiled query, as `gair(...).query`.
-            where: filter on payload fields, see `gallery.filters.parse_where`.
-            min_score: lowest cosine similarity to return, in -1..1.
             gair: whether GAIR selects the query's mixing weight, see `gair`. `"auto"` searches plainly, with a
                 GairWarning, where it can't.
             config: of GAIR.
+            options: filters, offset, groups, payload; see `SearchOptions`.
 
         Raises:
             as `compile`; FilterError; GalleryError; EmbedderMismatchError; with `gair`, as that.
         """
-        conditions = _conditions(k, where)
         self.check()
+        request = prepare_search(self.gallery, k, **options)
         if isinstance(prompt, str):
             query, terms, lookup = self._compile(prompt, plus, minus, concept)
             if gair:
@@ -147,15 +178,29 @@ class Engine(Parts):
                 plain = query
                 query = choose_query(lambda: run_gair(plain, self, config), plain, auto=gair == "auto")
             prompt = add_terms(query, terms, self.encoder, lookup) if terms else query
-        return self.gallery.search(prompt.vector, k, conditions, min_score)
+        return self.gallery.answer(replace(request, vector=prompt.vector))
+
+    def search_batch(
+        self,
+        prompts: "Iterable[str | Query]",
+        k: int = 10,
+        *,
+        concept: str | None = None,
+        **options: Unpack[SearchOptions],
+    ) -> list[list[Hit]]:
+        """The hits of several prompts, in their order: one request to the gallery. Arguments as for `search`."""
+        self.check()
+        request = prepare_search(self.gallery, k, **options)
+        queries = [self.compile(p, concept=concept) if isinstance(p, str) else p for p in prompts]
+        return self.gallery.answer_all([replace(request, vector=query.vector) for query in queries])
 
     def gair(
         self,
         prompt: str,
         config: "GairConfig | None" = None,
         *,
-        plus: Sequence[str] = (),
-        minus: Sequence[str] = (),
+        plus: Sequence[str | Term] = (),
+        minus: Sequence[str | Term] = (),
         concept: str | None = None,
         on_progress: Progress | None = None,
     ) -> "GairResult":
@@ -213,30 +258,40 @@ class Engine(Parts):
         return reranking.rerank_hits(given, self.gallery.vectors([hit.id for hit in given]), *both)
 
     def similar(
-        self, image: File, k: int = 10, *, where: str | None = None, min_score: float | None = None
+        self,
+        image: ImageSource,
+        k: int = 10,
+        *,
+        allow_urls: AllowUrls = False,
+        **options: Unpack[SearchOptions],
     ) -> list[Hit]:
-        """The `k` images most like an image file, which is itself left out. Raises ImageError, as `search`."""
-        conditions = _conditions(k, where)
+        """The `k` images most like an image, which is itself left out where it is a file of the gallery.
+
+        Args:
+            image: a path object, bytes, a file object, a PIL image, an array; a string is an http(s) address.
+            allow_urls: whether an address is fetched, and within which bounds; see `images.sources`.
+            options: see `SearchOptions`.
+
+        Raises:
+            ImageError: it can't be read; others as `search`.
+        """
         self.check()
+        request = prepare_search(self.gallery, k, **options)
+        read = read_source(image, max(self.spec.preprocessing.size), url_config(allow_urls))
+        vector = self.encoder.encode_images([read.image])[0]
+        if not isinstance(image, os.PathLike):
+            return self.gallery.answer(replace(request, vector=vector))
         path = os.path.abspath(image)  # noqa: PTH100 - links are kept, as the indexer keeps them
-        pixels = load_pixels(Path(path), self.spec.preprocessing)  # said before torch is imported
-        vector = self.encoder.encode_pixels([pixels])[0]
-        return leave_out(path, self.gallery.search(vector, k + 1, conditions, min_score))[:k]
+        found = self.gallery.answer(replace(request, vector=vector, k=k + 1))
+        return leave_out(path, found)[:k]
 
     def _compile(
-        self, prompt: str, plus: Sequence[str], minus: Sequence[str], concept: str | None
-    ) -> "tuple[Query, tuple[Term, ...], TokenLookup]":
+        self, prompt: str, plus: Sequence[str | Term], minus: Sequence[str | Term], concept: str | None
+    ) -> "tuple[Query, tuple[ReadTerm, ...], TokenLookup]":
         """A prompt's own query, what is to be added to it, and where its concepts were looked up."""
         spans = parse(prompt)  # a slip of the pen is said before torch is imported
         terms = read_terms(plus, minus) if plus or minus else ()
         from gair_search.query.compiler import compile_query
 
         lookup = TokenLookup(self.tokens, concept)
-        return compile_query(prompt, self.encoder, lookup, spans), terms, lookup
-
-
-def _conditions(k: int, where: str | None) -> Where:
-    """The filter of a search for `k` hits. Raises FilterError; GairError where `k` is no count."""
-    if k < 1:
-        raise GairError(f"k = {k}: expected a number of hits, 1 or more")
-    return parse_where(where) if where else ()
+        return compile_query(prompt, self.encoder, lookup, spans=spans), terms, lookup

@@ -3,15 +3,17 @@
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from gair_search.encoder import trust
 from gair_search.encoder.identity import ModelSpec
-from gair_search.gallery import Gallery, open_gallery
+from gair_search.errors import GalleryError, ModelError
+from gair_search.gallery import Gallery, connect_collection, open_gallery
 from gair_search.tokens.store import TokenStore
 
 if TYPE_CHECKING:
     from gair_search.encoder.clip import Encoder
+    from gair_search.gallery.attached import AttachedGallery
     from gair_search.generation.generator import Generator
 
 File = str | os.PathLike[str]
@@ -36,12 +38,13 @@ class Parts:
         device: str | None = None,
         start_fraction: float | None = None,
         generator: File | None = None,
+        encoder: "Encoder | None" = None,
     ) -> None:
-        """Put an engine together from its parts; `open` does so from names."""
+        """Put an engine together from its parts; `open` and `attach` do so from names."""
         self.spec, self.gallery, self.tokens = spec, gallery, tokens
         self.generator_source = generator
         self._device, self._start_fraction = device, start_fraction
-        self._encoder: Encoder | None = None
+        self._encoder = encoder
         self._generator: Generator | None = None
         self._checked = False
         self._lock = threading.Lock()
@@ -55,6 +58,8 @@ class Parts:
         db: File | None = None,
         url: str | None = None,
         api_key: str | None = None,
+        collection: str | None = None,
+        vector: str | None = None,
         device: str | None = None,
         start_fraction: float | None = None,
         generator: File | None = None,
@@ -65,6 +70,8 @@ class Parts:
             model: see `models.resolve`; by default as `trust.choose_model` says.
             gallery: the collection's name; `photos` unless given.
             db: folder of an embedded gallery. url, api_key: of a Qdrant server.
+            collection, vector: a collection of the server that gair-search did not make, and its vector; see
+                `attach`.
             device: `cpu`, `cuda`, `mps`; None takes the best there is.
             start_fraction: the part of the text tower's blocks, in 0..1, that SToRI leaves alone; by default the
                 paper's 6 of 12.
@@ -74,6 +81,11 @@ class Parts:
         Raises:
             ModelError: as `trust.choose_model`. GalleryError: what is missing, and how to get it.
         """
+        if collection is not None:
+            attached = connect_collection(collection, vector, url, api_key, gallery or db)
+            return cls._attach(attached, model, None, device, start_fraction, generator)
+        if vector is not None:
+            raise GalleryError(f'vector "{vector}": galleries of our own have one vector; it goes with a collection')
         opened = open_gallery(gallery, Path(db) if db else None, url, api_key)
         try:
             spec = trust.choose_model(model, opened.embedder, f"the gallery at {opened.name}")
@@ -81,6 +93,69 @@ class Parts:
         except BaseException:
             opened.close()
             raise
+
+    @classmethod
+    def attach(
+        cls,
+        client: Any,
+        collection: str,
+        model: "str | Encoder | None" = None,
+        *,
+        vector: str | None = None,
+        tokens: TokenStore | File | None = None,
+        device: str | None = None,
+        start_fraction: float | None = None,
+        generator: File | None = None,
+    ) -> Self:
+        """Search a Qdrant collection that is already there, as it is.
+
+        Nothing is written into it, save by `index_images` and `delete`. The client stays yours to close.
+
+        >>> engine = Engine.attach(QdrantClient("http://localhost:6333"), "catalogue", model="ViT-B-32/openai")
+        >>> hits = engine.search("a (red:1.3) dress", filter=models.Filter(...), group_by="product_id")
+
+        Args:
+            client: a `qdrant_client.QdrantClient`: of a server, a cluster, `:memory:` or a local path.
+            collection: its name. Distance Cosine or Dot, any ids, any payload.
+            model: which CLIP model made the vectors: a name as for `models.resolve`, or an `Encoder`. None where
+                gair-search made the collection, or `GAIR_MODEL` says so.
+            vector: name of the vector to search; None for the only one.
+            tokens: a store of custom tokens, or its folder; by default the one under `GAIR_HOME`.
+            device, start_fraction, generator: as for `open`.
+
+        Raises:
+            GalleryError: no such collection or vector, or another distance. EmbedderMismatchError: the model makes
+                vectors of another length, or gair-search made the collection with another model.
+            ModelError: no model is given, or it is not on this machine.
+        """
+        from gair_search.gallery.attached import AttachedGallery
+
+        gallery = AttachedGallery(client, collection, vector)
+        return cls._attach(gallery, model, tokens, device, start_fraction, generator)
+
+    @classmethod
+    def _attach(
+        cls,
+        gallery: "AttachedGallery",
+        model: "str | Encoder | None",
+        tokens: TokenStore | File | None,
+        *options: Any,
+    ) -> Self:
+        """`attach` to a gallery that is open, with the last three options of `__init__`."""
+        encoder = None if model is None or isinstance(model, str) else model
+        if encoder is not None:
+            spec = encoder.spec
+        elif model is None and gallery.embedder is None and not os.environ.get("GAIR_MODEL"):
+            raise ModelError(
+                f"{gallery.name} does not say which model made its vectors: name the model, or set GAIR_MODEL"
+            )
+        else:
+            spec = trust.choose_model(cast("str | None", model), gallery.embedder, gallery.name)
+        gallery.require_dim(spec.name, spec.embed_dim)
+        store = tokens if isinstance(tokens, TokenStore) else TokenStore(None if tokens is None else Path(tokens))
+        engine = cls(spec, gallery, store, *options, encoder=encoder)
+        engine._checked = gallery.embedder is None  # then there is nothing to compare but the length
+        return engine
 
     @property
     def model(self) -> str:

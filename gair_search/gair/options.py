@@ -1,11 +1,11 @@
 """What GAIR can be asked for."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from gair_search.errors import GairError
 from gair_search.gair.algorithm import COARSE, STEP
 from gair_search.generation.sampling import SamplingConfig
+from gair_search.images.sources import AllowUrls, ImageSource
 
 SEEDS = (0, 1)
 """Of the noise, unless given: one image a candidate leaves the selection to chance (benchmarks/RESULTS.md)."""
@@ -23,7 +23,9 @@ class GairConfig:
         seeds: of the noise; each candidate gets one image a seed, and its scores are their means.
         sampling: how images are drawn.
         attributes: in the concept's place at w = 0; the token's own unless given.
-        concept_images: files whose mean features make the object score; the token's own mean unless given.
+        concept_images: images whose mean features make the object score, in any form of `images.sources`; the
+            token's own mean unless given.
+        allow_urls: whether concept images that are web addresses are fetched.
         cache: whether images are kept on disk.
 
     Raises:
@@ -37,7 +39,8 @@ class GairConfig:
     seeds: tuple[int, ...] = SEEDS
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     attributes: tuple[str, ...] = ()
-    concept_images: tuple[str | Path, ...] = ()
+    concept_images: tuple[ImageSource, ...] = ()
+    allow_urls: AllowUrls = False
     cache: bool = True
 
     def __post_init__(self) -> None:

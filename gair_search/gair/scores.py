@@ -11,6 +11,7 @@ from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError
 from gair_search.gair.algorithm import score
 from gair_search.gair.options import GairConfig
+from gair_search.images.sources import read_source, url_config
 from gair_search.tokens import facts
 from gair_search.tokens.custom_token import CustomToken
 
@@ -82,7 +83,9 @@ def concept_features_of(token: CustomToken, encoder: Encoder, config: GairConfig
         ImageError: a named image can't be read.
     """
     if config.concept_images:
-        mean: NDArray[np.float32] = encoder.encode_files(config.concept_images).mean(axis=0)
+        urls, side = url_config(config.allow_urls), max(encoder.preprocessing.size)
+        images = [read_source(source, side, urls).image for source in config.concept_images]
+        mean: NDArray[np.float32] = encoder.encode_images(images).mean(axis=0)
         return mean
     stored = facts.concept_features(token)
     if stored is None:

@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gair_search import paths
 from gair_search.errors import GalleryError
@@ -14,9 +15,14 @@ from gair_search.gallery.base import (
     PointId,
     Record,
     SearchRequest,
+    as_id,
     leave_out,
 )
 from gair_search.gallery.filters import Where, parse_where
+from gair_search.gallery.options import SearchOptions, prepare_search
+
+if TYPE_CHECKING:
+    from gair_search.gallery.attached import AttachedGallery
 
 __all__ = [
     "Gallery",
@@ -25,11 +31,15 @@ __all__ = [
     "Point",
     "PointId",
     "Record",
+    "SearchOptions",
     "SearchRequest",
     "Where",
+    "as_id",
+    "connect_collection",
     "leave_out",
     "open_gallery",
     "parse_where",
+    "prepare_search",
 ]
 
 DEFAULT_NAME = "photos"
@@ -69,3 +79,33 @@ def open_gallery(
         return EmbeddedGallery(folder.expanduser().absolute())
     except RuntimeError as error:
         raise GalleryError(f"{folder} is no folder: {error}") from error
+
+
+def connect_collection(
+    collection: str,
+    vector: str | None = None,
+    url: str | None = None,
+    api_key: str | None = None,
+    other: object = None,
+) -> "AttachedGallery":
+    """Attach to a collection of a server that gair-search did not make.
+
+    Args:
+        collection, vector: as for `AttachedGallery`.
+        url, api_key: of the server, as for `open_gallery`.
+        other: another gallery that was named, which is one too many.
+
+    Raises:
+        GalleryError: no address; or as `AttachedGallery`.
+    """
+    if other is not None:
+        raise GalleryError("give --collection for a collection of others, or --gallery or --db for ours, not both")
+    address = url or os.environ.get("GAIR_URL")
+    if not address:
+        raise GalleryError(f"the collection {collection} is on a server: give its address with --url or GAIR_URL")
+    from gair_search.gallery.attached import AttachedGallery
+    from gair_search.gallery.server import connect, strip_secrets
+
+    key = api_key or os.environ.get("GAIR_API_KEY")
+    name = f"{strip_secrets(address)} ({collection})"
+    return AttachedGallery(connect(address, key), collection, vector, key, name)

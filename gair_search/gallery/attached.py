@@ -20,7 +20,12 @@ class AttachedGallery(CollectionGallery):
     """
 
     def __init__(
-        self, client: Any, collection: str, vector: str | None = None, secret: str | None = None
+        self,
+        client: Any,
+        collection: str,
+        vector: str | None = None,
+        secret: str | None = None,
+        name: str | None = None,
     ) -> None:
         """Attach to a collection.
 
@@ -29,13 +34,14 @@ class AttachedGallery(CollectionGallery):
             collection: the collection's name.
             vector: name of the vector to search; None for the only one.
             secret: the API key, to be blotted out of every message.
+            name: where it is, for messages; the collection's name unless given.
 
         Raises:
             GalleryError: there is no such collection or vector; its distance is not Cosine or Dot.
         """
         if not hasattr(client, "query_points") or not hasattr(client, "get_collection"):
             raise GalleryError(f"client: expected a qdrant_client.QdrantClient, not {type(client).__name__}")
-        super().__init__(client, collection, f"collection {collection}", vector, secret)
+        super().__init__(client, collection, name or f"collection {collection}", vector, secret)
         if not self._ask(lambda: client.collection_exists(collection)):
             names = sorted(one.name for one in self._ask(client.get_collections).collections)
             raise GalleryError(
@@ -48,6 +54,10 @@ class AttachedGallery(CollectionGallery):
     def embedder(self) -> EmbedderId | None:
         """Which model made the vectors, where gair-search did; None where nobody can say."""
         return self.layout.embedder
+
+    @property
+    def exists(self) -> bool:
+        return True
 
     @property
     def fields(self) -> Mapping[str, Kind]:

@@ -189,6 +189,11 @@ class Gallery(ABC):
     def embedder(self) -> EmbedderId | None:
         """Which model made the vectors; None where the gallery does not exist yet."""
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything to search."""
+        return self.embedder is not None
+
     @abstractmethod
     def create(self, embedder: EmbedderId, config: GalleryConfig) -> None:
         """Make an empty gallery, its metadata naming the embedder."""

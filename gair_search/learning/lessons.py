@@ -41,7 +41,7 @@ class Lesson:
 
 def learn_token(
     name: str,
-    images: Sequence[Image.Image],
+    images: Sequence[Image.Image] | NDArray[np.float32],
     parent: str,
     encoder: Encoder,
     find_negatives: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]],
@@ -57,7 +57,8 @@ def learn_token(
 
     Args:
         name: of the concept.
-        images: 3 to 5 photos of it, RGB.
+        images: 3 to 5 photos of it, RGB; or features of 2 or more alone, `[N, embed_dim]`, normalised, from
+            which prompt tuning learns.
         parent: what it is a kind of, "dress".
         encoder: the model; the token belongs to its text tower.
         find_negatives: (text features of 'image of a c' `[embed_dim]`, features of the concept images and
@@ -80,7 +81,8 @@ def learn_token(
     problem = prepare_problem(images, parent, encoder, find_negatives, config, words, generator, seed)
     learned = learn_vectors(problem, tower, config, seed, on_look)
     vectors = learned.vectors.float().cpu().numpy()
-    concept = problem.concept[: len(images)].cpu().numpy()
+    given = isinstance(images, np.ndarray)
+    concept = images if given else problem.concept[: len(images)].cpu().numpy()
     found = {
         facts.METHOD: method,
         facts.ATTRIBUTES: ", ".join(words),

@@ -17,7 +17,7 @@ from gair_search.learning.templates import CLASSIFICATION, Slot
 
 if TYPE_CHECKING:
     from gair_search.encoder.clip import Encoder
-    from gair_search.gallery import Gallery
+    from gair_search.gallery import Gallery, PointId
     from gair_search.generation.generator import Generator
 
 N_NEGATIVES = 64
@@ -59,21 +59,24 @@ def from_gallery(
     parent: NDArray[np.float32],
     concept: NDArray[np.float32],
     n: int = N_NEGATIVES,
-    without: Sequence[Path] = (),
+    without: Sequence[Path | PointId] = (),
 ) -> NDArray[np.float32]:
     """The photos of a gallery that are closest to 'image of a c', without what looks like the concept.
 
     Args:
         parent: text features of 'image of a c', `[embed_dim]`.
         concept: as for `unlike_concept`.
-        without: files that are the concept, whatever they look like.
+        without: files, or ids of points, that are the concept, whatever they look like.
 
     Returns:
         image features `[<= n, embed_dim]`.
     """
-    left_out = {str(path.resolve()) for path in without}
+    files = {str(one.resolve()) for one in without if isinstance(one, Path)}
+    ids = {one for one in without if not isinstance(one, Path)}
     hits = [
-        hit for hit in gallery.search(parent, _LOOK_AT * n) if str(Path(hit.path).resolve()) not in left_out
+        hit
+        for hit in gallery.search(parent, _LOOK_AT * n)
+        if hit.id not in ids and (hit.path is None or not files or str(Path(hit.path).resolve()) not in files)
     ]
     vectors = gallery.vectors([hit.id for hit in hits])
     found = [vectors[hit.id] for hit in hits if hit.id in vectors]
@@ -93,12 +96,12 @@ def find_negatives(
     encoder: "Encoder",
     gallery: "Gallery",
     generator: "Generator | None",
-    without: Sequence[Path] = (),
+    without: Sequence[Path | PointId] = (),
 ) -> NDArray[np.float32]:
     """Features `[K, embed_dim]` of negative images from where the user says, else from where they are.
 
     Args:
-        source: `gallery`, `generated`, or a folder of images; None takes the gallery's, and where these are too
+        source: "gallery", "generated", or the path object of a folder of images; None takes the gallery's, and where these are too
             few, generated ones if there is a generator.
         parent: as text, "dress".
         plain: text features of 'image of a c', `[embed_dim]`.
@@ -114,7 +117,7 @@ def find_negatives(
     """
     if source in (None, "gallery"):
         found = np.empty((0, encoder.spec.embed_dim), np.float32)
-        if source or gallery.embedder:
+        if source or gallery.exists:
             gallery.require(encoder.embedder_id)
             found = from_gallery(gallery, plain, concept, without=without)
         if source or generator is None or len(found) >= MIN_NEGATIVES:
@@ -122,6 +125,10 @@ def find_negatives(
     if source in (None, "generated"):
         assert generator is not None
         return require(encoder.encode_pixels(parent_images(parent, encoder, generator)), "the generator")
+    if isinstance(source, str):
+        raise ConceptError(
+            f'negatives="{source[:80]}": expected "gallery", "generated", or a pathlib.Path of a folder of images'
+        )
     files, _ = find_photos([Path(source)])
     images, _ = read_images(files)
     return require(encoder.encode_images(images), str(source))

@@ -47,8 +47,36 @@ def encode_latents(images: Sequence[Image.Image], generator: "Generator") -> Ten
     return latents
 
 
+def view_features(
+    images: Sequence[Image.Image], encoder: Encoder, views: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Features of concept images and their views, `[N, embed_dim]`, and of further views that are held out.
+
+    Args:
+        images: of the concept; their own features come first.
+        views: crops of every image.
+        seed: of the crops.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        cropped = [view for image in images for view in draw_views(image, views)]
+        held = [view for image in images for view in draw_views(image, max(views // 3, 2))]
+    return image_features([*images, *cropped], encoder), image_features(held, encoder)
+
+
+def split_features(features: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    """Features of concept images without the images: those to learn from, and one in four, held out.
+
+    Args:
+        features: `[N, embed_dim]`, normalised, N >= 2.
+    """
+    kept = len(features) - max(len(features) // 4, 1)
+    both = torch.from_numpy(np.array(features, np.float32))
+    return both[:kept], both[kept:]
+
+
 def prepare_problem(
-    images: Sequence[Image.Image],
+    images: Sequence[Image.Image] | NDArray[np.float32],
     parent: str,
     encoder: Encoder,
     find_negatives: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]],
@@ -57,14 +85,14 @@ def prepare_problem(
     generator: "Generator | None",
     seed: int,
 ) -> Problem:
-    """Compute everything frozen. Views of every photo, and a quarter of the negatives, are held out."""
+    """Compute everything frozen. A quarter of the negatives is held out, and of the concept views of every image.
+
+    Args:
+        images: of the concept; or their features alone, of which some are held out, see `split_features`.
+    """
     tower = encoder.text_tower
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        cropped = [view for image in images for view in draw_views(image, config.views)]
-        held = [view for image in images for view in draw_views(image, max(config.views // 3, 2))]
-    seen = image_features([*images, *cropped], encoder)
-    held_out = image_features(held, encoder)
+    given = isinstance(images, np.ndarray)
+    seen, held_out = split_features(images) if given else view_features(images, encoder, config.views, seed)
     slot = Slot.from_template(tower, CLASSIFICATION, parent)
     with torch.inference_mode():
         (plain,) = slot.encode(tower, slot.before[:0]).features
@@ -81,7 +109,7 @@ def prepare_problem(
         held_out_negatives=shuffled[:kept],
         subspace=subspace,
         first=first_vectors(embeddings, config.n_vectors, seed),
-        denoiser=make_denoiser(images, generator) if generator and config.lambda_sd else None,
+        denoiser=make_denoiser(images, generator) if generator and config.lambda_sd and not given else None,
     )
 
 
@@ -111,14 +139,21 @@ def _fit_to_generator(image: Image.Image, width: int, height: int) -> NDArray[np
 
 def check_learnable(
     name: str,
-    images: Sequence[Image.Image],
+    images: Sequence[Image.Image] | NDArray[np.float32],
     parent: str,
     config: LearningConfig,
     generator: "Generator | None",
 ) -> None:
     """Raise ConceptError on what can't be learned from."""
-    if not images:
+    if not len(images):
         raise ConceptError(f"<{name}>: no photo to learn from; give 3 to 5 of the concept")
+    if isinstance(images, np.ndarray) and len(images) < 2:
+        raise ConceptError(f"<{name}>: one stored point, and one is held out; give 3 to 5 of the concept")
+    if isinstance(images, np.ndarray) and config.lambda_sd:
+        raise ConceptError(
+            f"<{name}>: the diffusion loss needs images, and stored points have features alone; learn it with "
+            f'method="prompt tuning", or from the images'
+        )
     if not parent.strip():
         raise ConceptError(f"<{name}>: no parent; say what it is a kind of, as --parent dress")
     if config.lambda_sd and generator is None:

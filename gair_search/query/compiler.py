@@ -17,10 +17,15 @@ from gair_search.encoder.clip import Encoder
 from gair_search.encoder.text_tower import TextEncoding, TextTower
 from gair_search.errors import ConceptError, PromptError
 from gair_search.query.language import Span, parse
+from gair_search.query.terms import Term, add_terms, read_terms
 from gair_search.tokens.custom_token import CustomToken
+from gair_search.tokens.store import TokenLookup, TokenStore
 
 Lookup = Callable[[str], CustomToken]
 """Concept name, or `*` for the active concept -> its token. Raises ConceptError."""
+
+Concepts = TokenStore | Mapping[str, CustomToken] | Lookup
+"""Where the concepts of a prompt are: a store, tokens by name, or a function."""
 
 
 @dataclass(frozen=True)
@@ -96,32 +101,72 @@ class Query:
 
 
 def compile_query(
-    prompt: str, encoder: Encoder, lookup: Lookup, spans: Sequence[Span] | None = None
+    prompt: str,
+    encoder: Encoder,
+    concepts: Concepts | None = None,
+    *,
+    concept: str | None = None,
+    plus: Sequence[str | Term] = (),
+    minus: Sequence[str | Term] = (),
+    spans: Sequence[Span] | None = None,
 ) -> Query:
-    """Read a prompt, look its concepts up, and encode it: each once.
+    """Read a prompt, look its concepts up, and encode it: each once. No gallery and no folder of ours is needed.
 
     A text tower that takes plain prompts only gets them as they are; anything else is refused.
 
+    >>> query = compile_query("a (red:1.5) dress on a [brick wall]", encoder)
+    >>> client.query_points("catalogue", query=query.vector.tolist(), using="clip", limit=20)
+
     Args:
-        prompt: in the query language.
+        prompt: in the query language, see `query.language.parse`.
         encoder: the model.
-        lookup: of concepts; asked once a name.
+        concepts: where custom tokens are; each is asked for once. None where the prompt has none.
+        concept: what `*` stands for; by default the store's active one, or the only one of a mapping.
+        plus, minus: whole queries that are added and subtracted, see `query.terms`.
         spans: `parse(prompt)`, where that has been done.
 
     Raises:
-        PromptError, ConceptError: as `compile_prompt`.
+        PromptError, ConceptError: as `compile_prompt` and `read_terms`.
+        ImageError: an image among the terms can't be read.
         ModelError: the text tower can't be loaded, or takes plain prompts only and this is none.
     """
     spans = parse(prompt) if spans is None else spans
-    concepts = _find_concepts(spans, lookup)
-    terms = ((1.0, prompt),)
+    terms = read_terms(plus, minus)
+    lookup = as_lookup(concepts, concept)
+    found = _find_concepts(spans, lookup)
+    own = ((1.0, prompt),)
     plain = len(spans) == 1 and spans[0].concept is None and spans[0].weight == 1
     if plain and encoder.takes_plain_prompts_only:
         token = Token(spans[0].text, 1.0, spans[0].start, spans[0].end)
-        return Query(prompt, encoder.encode_texts([spans[0].text])[0], (token,), terms)
-    compiled = _lay_out(prompt, spans, encoder.text_tower, concepts)
-    vector = encode(compiled, encoder).features[0].cpu().numpy()
-    return Query(prompt, vector, compiled.tokens, terms, compiled=compiled)
+        query = Query(prompt, encoder.encode_texts([spans[0].text])[0], (token,), own)
+    else:
+        compiled = _lay_out(prompt, spans, encoder.text_tower, found)
+        vector = encode(compiled, encoder).features[0].cpu().numpy()
+        query = Query(prompt, vector, compiled.tokens, own, compiled=compiled)
+    return add_terms(query, terms, encoder, lookup)
+
+
+def as_lookup(concepts: Concepts | None, concept: str | None = None) -> Lookup:
+    """A function from a concept's name to its token, whatever holds the tokens; arguments as for `compile_query`."""
+    if isinstance(concepts, TokenStore):
+        return TokenLookup(concepts, concept)
+    if concepts is None or isinstance(concepts, Mapping):
+        return lambda name: _find_among(concepts or {}, name, concept)
+    return concepts
+
+
+def _find_among(tokens: Mapping[str, CustomToken], name: str, concept: str | None) -> CustomToken:
+    """A token of a mapping, by name or `*`. Raises ConceptError."""
+    if name == "*":
+        if concept is None and len(tokens) != 1:
+            raise ConceptError(
+                f"* could be any of {len(tokens)} concepts; say which with concept=, or write its name in the prompt"
+            )
+        name = next(iter(tokens)) if concept is None else concept
+    if name not in tokens:
+        known = ", ".join(f"<{one}>" for one in list(tokens)[:10]) or "none: pass a TokenStore or a dict as concepts="
+        raise ConceptError(f"unknown concept <{name}>; the concepts given are: {known}")
+    return tokens[name]
 
 
 def compile_prompt(prompt: str, tower: TextTower, lookup: Lookup) -> CompiledPrompt:
