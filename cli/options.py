@@ -42,6 +42,20 @@ Url = Annotated[
         help="Address of a Qdrant server, as http://localhost:6333. [default: GAIR_URL; its key: GAIR_API_KEY]",
     ),
 ]
+Collection = Annotated[
+    str | None,
+    typer.Option(
+        "--collection",
+        metavar="NAME",
+        help="A collection of the server that gair-search did not make; --model says what made its vectors.",
+    ),
+]
+VectorName = Annotated[
+    str | None,
+    typer.Option(
+        "--vector", metavar="NAME", help="Which of the collection's vectors. [default: its only one]"
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(
@@ -78,12 +92,21 @@ Where = Annotated[
         "--where",
         metavar="EXPR",
         help="Search only images that fit a filter, as 'taken_at>2020-01-01 and path~holiday/'. "
-        "Fields: path, format, content_hash, width, height, size, taken_at.",
+        "Fields: path, format, content_hash, width, height, size, taken_at, and those of your own payloads.",
     ),
 ]
 MinScore = Annotated[
     float | None,
     typer.Option("--min-score", min=-1, max=1, metavar="S", help="Lowest cosine similarity of a hit."),
+]
+Offset = Annotated[
+    int, typer.Option("--offset", min=0, metavar="N", help="Number of the best hits to pass over.")
+]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by", metavar="FIELD", help="Return the best hit of each value of a payload field alone."
+    ),
 ]
 Concept = Annotated[
     str | None,
@@ -178,13 +201,24 @@ def open_engine(
     url: str | None,
     device: str | None,
     generator: str | None = None,
+    collection: str | None = None,
+    vector: str | None = None,
 ) -> "Engine":
     """Open an engine for a command, and say on standard error which model was taken."""
     ignore_warnings()
     from gair_search.encoder.models import BUNDLED, PREFERRED
     from gair_search.engine import Engine
 
-    engine = Engine.open(model, gallery=gallery, db=db, url=url, device=device, generator=generator)
+    engine = Engine.open(
+        model,
+        gallery=gallery,
+        db=db,
+        url=url,
+        collection=collection,
+        vector=vector,
+        device=device,
+        generator=generator,
+    )
     hint = f" (bundled); a better one: gair models pull {PREFERRED[0]}" if engine.model == BUNDLED else ""
     typer.secho(f"model: {engine.model}{hint}", fg="bright_black", err=True)
     return engine

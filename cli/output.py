@@ -54,10 +54,10 @@ def print_hits(hits: "list[Hit]") -> None:
         return
     if not sys.stdout.isatty():
         for hit in hits:
-            typer.echo(f"{hit.rank}\t{hit.score:.4f}\t{hit.path}")
+            typer.echo(f"{hit.rank}\t{hit.score:.4f}\t{hit.label}")
         return
     rows = [("rank", "score", "path")]
-    rows += [(str(hit.rank), f"{hit.score:.3f}", printable(hit.path)) for hit in hits]
+    rows += [(str(hit.rank), f"{hit.score:.3f}", printable(hit.label)) for hit in hits]
     header, *lines = align(rows, right={0, 1})
     typer.secho(header, dim=True)
     for line in lines:

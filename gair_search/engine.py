@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
 from gair_search.gallery import Hit, PointId, SearchOptions, as_id, leave_out, prepare_search
-from gair_search.images.sources import AllowUrls, ImageSource, read_source, url_config
+from gair_search.images.fetching import AllowUrls, url_config
+from gair_search.images.sources import ImageSource, read_source
 from gair_search.parts import File, Parts
 from gair_search.progress import Progress
 from gair_search.query.language import parse
@@ -53,9 +54,7 @@ class Engine(Parts):
             paths, self.spec, lambda pixels: self.encoder.encode_pixels(pixels), self.gallery, **options
         )
 
-    def index_images(
-        self, items: "Iterable[Item]", **options: Unpack["ItemOptions"]
-    ) -> "ItemsReport":
+    def index_images(self, items: "Iterable[Item]", **options: Unpack["ItemOptions"]) -> "ItemsReport":
         """Embed and store images with ids and payloads of your own, from a stream of `(id, image, payload)`.
 
         In an attached collection this writes points: the vector, and the payload's fields; what else a point that

@@ -85,7 +85,9 @@ class Parts:
             attached = connect_collection(collection, vector, url, api_key, gallery or db)
             return cls._attach(attached, model, None, device, start_fraction, generator)
         if vector is not None:
-            raise GalleryError(f'vector "{vector}": galleries of our own have one vector; it goes with a collection')
+            raise GalleryError(
+                f'vector "{vector}": galleries of our own have one vector; it goes with a collection'
+            )
         opened = open_gallery(gallery, Path(db) if db else None, url, api_key)
         try:
             spec = trust.choose_model(model, opened.embedder, f"the gallery at {opened.name}")
@@ -139,9 +141,11 @@ class Parts:
         gallery: "AttachedGallery",
         model: "str | Encoder | None",
         tokens: TokenStore | File | None,
-        *options: Any,
+        device: str | None,
+        start_fraction: float | None,
+        generator: File | None,
     ) -> Self:
-        """`attach` to a gallery that is open, with the last three options of `__init__`."""
+        """`attach` to a gallery that is open."""
         encoder = None if model is None or isinstance(model, str) else model
         if encoder is not None:
             spec = encoder.spec
@@ -152,8 +156,10 @@ class Parts:
         else:
             spec = trust.choose_model(cast("str | None", model), gallery.embedder, gallery.name)
         gallery.require_dim(spec.name, spec.embed_dim)
-        store = tokens if isinstance(tokens, TokenStore) else TokenStore(None if tokens is None else Path(tokens))
-        engine = cls(spec, gallery, store, *options, encoder=encoder)
+        store = (
+            tokens if isinstance(tokens, TokenStore) else TokenStore(None if tokens is None else Path(tokens))
+        )
+        engine = cls(spec, gallery, store, device, start_fraction, generator, encoder)
         engine._checked = gallery.embedder is None  # then there is nothing to compare but the length
         return engine
 

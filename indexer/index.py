@@ -16,6 +16,7 @@ from gair_search.gallery import (
     Gallery,
     GalleryConfig,
     Point,
+    PointId,
     Record,
 )
 from gair_search.images.fingerprint import point_id
@@ -175,10 +176,10 @@ class _Run:
         live = {r.payload["content_hash"] for r in self.stored.values() if r.id not in missing_ids}
         old_places = {record.id for record in find_moved(missing, live)}
         lost = missing_ids - old_places
-        self.gallery.delete(sorted(old_places))
+        self.gallery.delete(sorted(old_places, key=str))
         self.report.moved = len(old_places)
         if prune:
-            self.gallery.delete(sorted(lost))
+            self.gallery.delete(sorted(lost, key=str))
             self.report.pruned = len(lost)
         else:
             self.report.gone = len(lost)
@@ -231,9 +232,9 @@ class _Run:
         vectors = self._stored_vectors({i for _, i in leaving})
         self._kept.update((old, vectors[i]) for old, i in leaving)
 
-    def _stored_vectors(self, ids: set[str]) -> dict[str, NDArray[np.float32]]:
+    def _stored_vectors(self, ids: set[PointId]) -> dict[PointId, NDArray[np.float32]]:
         """Vectors of points that were stored when the run began, or by it. Raises GalleryError if one is gone."""
-        vectors = self.gallery.vectors(sorted(ids)) if ids else {}
+        vectors = self.gallery.vectors(sorted(ids, key=str)) if ids else {}
         if len(vectors) < len(ids):
             raise GalleryError(f"{self.gallery.name} was changed by another process; run the index again")
         return vectors

@@ -68,7 +68,9 @@ def verify_images(
     stored = gallery.vectors(ids)
     there = [(i, source) for i, source in zip(ids, images.values(), strict=True) if i in stored]
     if not there:
-        raise GalleryError(f"{gallery.name} has no vector of any of the {len(ids)} ids; expected ids of its points")
+        raise GalleryError(
+            f"{gallery.name} has no vector of any of the {len(ids)} ids; expected ids of its points"
+        )
     side = max(encoder.preprocessing.size)
     fresh = encoder.encode_images([read_source(source, side, urls).image for _, source in there])
     old = np.stack([stored[i] for i, _ in there]).astype(np.float64)

@@ -51,7 +51,7 @@ def measure(engine: Engine, classes: dict[str, str]) -> tuple[float, float]:
     precisions = []
     for name in sorted(set(classes.values())):
         hits = engine.search(f"a photo of a {name}", total)
-        relevant = [classes[Path(hit.path).parent.name] == name for hit in hits]
+        relevant = [classes[Path(hit.label).parent.name] == name for hit in hits]
         precisions.append(average_precision_score(relevant, [hit.score for hit in hits]))
     records = {record.id: record.payload for record in engine.gallery.records()}
     vectors = engine.gallery.vectors(list(records))
@@ -60,7 +60,7 @@ def measure(engine: Engine, classes: dict[str, str]) -> tuple[float, float]:
         own = records[i]["content_hash"]
         near = engine.gallery.search(vector, 4, exact=True)
         other = next(hit for hit in near if hit.payload["content_hash"] != own)
-        same += Path(other.path).parent.name == Path(records[i]["path"]).parent.name
+        same += Path(other.label).parent.name == Path(records[i]["path"]).parent.name
     return float(np.mean(precisions)), same / len(records)
 
 

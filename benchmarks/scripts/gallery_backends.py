@@ -90,7 +90,7 @@ def measure(backend: str, folder: Path, n: int, dim: int, seed: int) -> dict[str
         asked = time.perf_counter()
         hits = gallery.search(query, 10)
         latencies.append(time.perf_counter() - asked)
-        found += len({uuid.UUID(hit.id).int for hit in hits} & set(best.tolist()))
+        found += len({uuid.UUID(str(hit.id)).int for hit in hits} & set(best.tolist()))
     memory = psutil.Process().memory_info().rss - before
     gallery.close()
     return {

@@ -48,6 +48,14 @@ def learn(
             help="Learn several concepts together instead, one folder of photos each, so that they are told apart.",
         ),
     ] = None,
+    points: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--point",
+            metavar="ID",
+            help="Learn from a stored point of the gallery or collection, in place of photos. May be repeated.",
+        ),
+    ] = None,
     attributes: Annotated[
         str | None,
         typer.Option(
@@ -108,6 +116,8 @@ def learn(
     gallery: options.GalleryName = None,
     db: options.Db = None,
     url: options.Url = None,
+    collection: options.Collection = None,
+    vector: options.VectorName = None,
     device: options.Device = None,
     as_json: options.Json = False,
 ) -> None:
@@ -121,7 +131,7 @@ def learn(
     """
     if (multi is None) == (name is None):
         raise typer.BadParameter("expected NAME PHOTO... --parent WORD, or --multi FOLDER")
-    if multi is None and not (photos and parent):
+    if multi is None and not ((photos or points) and parent):
         raise typer.BadParameter(
             "expected photos of the concept, and --parent: what it is a kind of, as dress"
         )
@@ -136,7 +146,7 @@ def learn(
         "overwrite": force,
     }
     with (
-        options.open_engine(model, gallery, db, url, device, generator) as engine,
+        options.open_engine(model, gallery, db, url, device, generator, collection, vector) as engine,
         progress_bar("learning", quiet=as_json, unit="steps") as on_progress,
     ):
         if multi is not None:
@@ -144,10 +154,11 @@ def learn(
         else:
             lesson = engine.learn(
                 name or "",
-                *(photos or ()),
+                *(photo.expanduser() for photo in photos or ()),
                 parent=parent or "",
+                points=[int(point) if point.isdecimal() else point for point in points or ()],
                 attributes=attributes,
-                negatives=negatives,
+                negatives=_read_negatives(negatives),
                 on_look=lambda look: on_progress(look.step, look.steps, _losses(look)),
                 **how,
             )
@@ -159,6 +170,11 @@ def learn(
         skipped = lesson.skipped
     if skipped:
         raise typer.Exit(output.EXIT_SKIPPED)
+
+
+def _read_negatives(typed: str | None) -> Any:
+    """Where negatives come from, as the library takes it: a folder is a path object there."""
+    return typed if typed in (None, "gallery", "generated") else Path(typed or "").expanduser()
 
 
 def _losses(look: "Losses") -> str:

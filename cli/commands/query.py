@@ -10,6 +10,7 @@ from gair_search.errors import GairError
 
 if TYPE_CHECKING:
     from gair_search.gair.result import GairResult
+    from gair_search.gallery import SearchOptions
 
 _DRAWING_OPTIONS = ("--candidates", "--concept-image", "--seeds", "--scheduler", "--steps", "--guidance")
 
@@ -37,6 +38,8 @@ def query(
     concept: options.Concept = None,
     where: options.Where = None,
     min_score: options.MinScore = None,
+    offset: options.Offset = 0,
+    group_by: options.GroupBy = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show how the prompt was read: tokens and their weights.")
     ] = False,
@@ -63,6 +66,8 @@ def query(
     gallery: options.GalleryName = None,
     db: options.Db = None,
     url: options.Url = None,
+    collection: options.Collection = None,
+    vector: options.VectorName = None,
     device: options.Device = None,
     as_json: options.Json = False,
 ) -> None:
@@ -78,16 +83,17 @@ def query(
         drawing = (candidates, concept_images, seeds, scheduler, steps, guidance)
         _refuse_drawing_options(dict(zip(_DRAWING_OPTIONS, drawing, strict=True)))
     text = options.read_prompt(prompt)
-    terms: dict[str, Any] = {"plus": plus or (), "minus": minus or (), "concept": concept}
+    from gair_search.cli.terms import typed_terms
+
+    added, subtracted = typed_terms(plus, "--plus"), typed_terms(minus, "--minus")
+    terms: dict[str, Any] = {"plus": added, "minus": subtracted, "concept": concept}
     result: GairResult | None = None
     note: str | None = None
     by_hand: dict[str, Any] = {"mixing_weight": mixing_weight, "attributes": options.split_list(attributes)}
-    with options.open_engine(model, gallery, db, url, device, generator) as engine:
+    with options.open_engine(model, gallery, db, url, device, generator, collection, vector) as engine:
         engine.check()
         if gair:
-            from gair_search.gallery import parse_where
-
-            parse_where(where)  # a slip there is said before anything is drawn
+            engine.gallery.read_where(where)  # a slip there is said before anything is drawn
             config = options.gair_config(
                 mixing_weight, candidates, seeds, scheduler, steps, guidance, attributes, concept_images
             )
@@ -101,7 +107,13 @@ def query(
         compiled = result.query if result else None
         if compiled is None and (explain or html or by_hand.get("mixing_weight") is not None):
             compiled = engine.compile(text, **terms, **by_hand)
-        hits = engine.search(compiled or text, k, where=where, min_score=min_score, **terms)
+        found: SearchOptions = {
+            "where": where,
+            "min_score": min_score,
+            "offset": offset,
+            "group_by": group_by,
+        }
+        hits = engine.search(compiled or text, k, **found, **terms)
         name = engine.gallery.name
     if html:
         from gair_search.cli.pages.hits import write_hits
@@ -109,9 +121,9 @@ def query(
         write_hits(html, hits, engine.model, name, query=compiled, result=result, note=note)
     if as_json:
         answer = {"prompt": text, "model": engine.model, "gallery": name}
-        found = {"hits": [hit.to_json() for hit in hits]}
+        listed = {"hits": [hit.to_json() for hit in hits]}
         explanation = {"explanation": compiled.explanation()} if explain and compiled else {}
-        output.print_json({**answer, **found, **_mixing(mixing_weight, result, note), **explanation})
+        output.print_json({**answer, **listed, **_mixing(mixing_weight, result, note), **explanation})
         return
     if result:
         output.print_candidates(result)

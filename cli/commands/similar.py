@@ -13,17 +13,23 @@ def similar(
     k: options.K = 10,
     where: options.Where = None,
     min_score: options.MinScore = None,
+    offset: options.Offset = 0,
+    group_by: options.GroupBy = None,
     html: options.Html = None,
     model: options.Model = None,
     gallery: options.GalleryName = None,
     db: options.Db = None,
     url: options.Url = None,
+    collection: options.Collection = None,
+    vector: options.VectorName = None,
     device: options.Device = None,
     as_json: options.Json = False,
 ) -> None:
     """Find the images that look like an image."""
-    with options.open_engine(model, gallery, db, url, device) as engine:
-        hits = engine.similar(image, k, where=where, min_score=min_score)
+    with options.open_engine(model, gallery, db, url, device, collection=collection, vector=vector) as engine:
+        hits = engine.similar(
+            image.expanduser(), k, where=where, min_score=min_score, offset=offset, group_by=group_by
+        )
         name = engine.gallery.name
     if html:
         from gair_search.cli.pages.hits import write_hits

@@ -10,10 +10,12 @@ def status(
     gallery: options.GalleryName = None,
     db: options.Db = None,
     url: options.Url = None,
+    collection: options.Collection = None,
+    vector: options.VectorName = None,
     as_json: options.Json = False,
 ) -> None:
     """Show the model, the gallery and the custom tokens; * in a prompt stands for the active one."""
-    with options.open_engine(model, gallery, db, url, None) as engine:
+    with options.open_engine(model, gallery, db, url, None, collection=collection, vector=vector) as engine:
         facts = engine.status()
     if as_json:
         output.print_json(facts)

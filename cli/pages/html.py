@@ -33,11 +33,12 @@ def write_page(file: Path, template: str, **values: Any) -> None:
         raise GairError(f"the page can't be written to {file}: {error.strerror or error}") from error
 
 
-def photo_urls(files: Iterable[str | Path], side: int = THUMBNAIL_SIDE) -> list[str | None]:
-    """Thumbnails of image files as data URLs; None for a file that can't be read."""
-    return [
-        _data_url(jpeg) if jpeg else None for jpeg in make_thumbnails([Path(file) for file in files], side)
-    ]
+def photo_urls(files: Iterable[str | Path | None], side: int = THUMBNAIL_SIDE) -> list[str | None]:
+    """Thumbnails of image files as data URLs; None for none and for a file that can't be read."""
+    given = list(files)
+    made = make_thumbnails([Path(file) for file in given if file is not None], side)
+    jpegs = (None if file is None else next(made) for file in given)
+    return [_data_url(jpeg) if jpeg else None for jpeg in jpegs]
 
 
 def pixel_urls(images: Iterable[NDArray[np.uint8]]) -> list[str]:

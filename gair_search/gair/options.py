@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from gair_search.errors import GairError
 from gair_search.gair.algorithm import COARSE, STEP
 from gair_search.generation.sampling import SamplingConfig
-from gair_search.images.sources import AllowUrls, ImageSource
+from gair_search.images.fetching import AllowUrls
+from gair_search.images.sources import ImageSource
 
 SEEDS = (0, 1)
 """Of the noise, unless given: one image a candidate leaves the selection to chance (benchmarks/RESULTS.md)."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gair_search.errors import ConceptError
 from gair_search.gair.algorithm import score
 from gair_search.gair.result import GairResult
-from gair_search.gallery import Hit
+from gair_search.gallery import Hit, PointId
 
 
 def require_features(result: GairResult) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -21,7 +21,7 @@ def require_features(result: GairResult) -> tuple[NDArray[np.float32], NDArray[n
 
 def rerank_hits(
     hits: Iterable[Hit],
-    vectors: Mapping[str, NDArray[np.float32]],
+    vectors: Mapping[PointId, NDArray[np.float32]],
     concept_features: NDArray[np.float32],
     context_features: NDArray[np.float32],
 ) -> list[Hit]:
@@ -38,7 +38,8 @@ def rerank_hits(
         if hit.id not in vectors:
             gone.append(hit)
             continue
-        s_o, s_c = float(vectors[hit.id] @ concept_features), float(vectors[hit.id] @ context_features)
+        vector = vectors[hit.id] / max(float(np.linalg.norm(vectors[hit.id])), 1e-12)
+        s_o, s_c = float(vector @ concept_features), float(vector @ context_features)
         payload = {**hit.payload, "object_score": s_o, "context_score": s_c}
         scored.append(replace(hit, score=score(s_o, s_c), payload=payload))
     scored.sort(key=lambda hit: -hit.score)

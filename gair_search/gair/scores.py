@@ -11,7 +11,8 @@ from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError
 from gair_search.gair.algorithm import score
 from gair_search.gair.options import GairConfig
-from gair_search.images.sources import read_source, url_config
+from gair_search.images.fetching import url_config
+from gair_search.images.sources import read_source
 from gair_search.tokens import facts
 from gair_search.tokens.custom_token import CustomToken
 

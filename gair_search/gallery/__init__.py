@@ -99,10 +99,14 @@ def connect_collection(
         GalleryError: no address; or as `AttachedGallery`.
     """
     if other is not None:
-        raise GalleryError("give --collection for a collection of others, or --gallery or --db for ours, not both")
+        raise GalleryError(
+            "give --collection for a collection of others, or --gallery or --db for ours, not both"
+        )
     address = url or os.environ.get("GAIR_URL")
     if not address:
-        raise GalleryError(f"the collection {collection} is on a server: give its address with --url or GAIR_URL")
+        raise GalleryError(
+            f"the collection {collection} is on a server: give its address with --url or GAIR_URL"
+        )
     from gair_search.gallery.attached import AttachedGallery
     from gair_search.gallery.server import connect, strip_secrets
 

@@ -34,7 +34,9 @@ class BlockingClient:
 
         def call(*args: Any, **options: Any) -> Any:
             if _running_loop() is self._loop:
-                raise GalleryError("this call would block its own event loop; await AsyncEngine's method instead")
+                raise GalleryError(
+                    "this call would block its own event loop; await AsyncEngine's method instead"
+                )
             return asyncio.run_coroutine_threadsafe(method(*args, **options), self._loop).result()
 
         return call

@@ -199,7 +199,8 @@ class CollectionGallery(Gallery):
 
     def _info(self) -> models.CollectionInfo:
         """The collection's own description."""
-        return self._ask(lambda: self._client.get_collection(self.collection))
+        info: models.CollectionInfo = self._ask(lambda: self._client.get_collection(self.collection))
+        return info
 
     def _ask(self, request: Callable[[], T]) -> T:
         """Send a request, again where the failure may pass; any failure that stays is a GalleryError."""

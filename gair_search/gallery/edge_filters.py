@@ -1,5 +1,6 @@
 """Filters in the form of Qdrant's embedded engine: from `where` conditions, and from the client's own models."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import qdrant_edge as edge
@@ -29,19 +30,23 @@ def edge_filter(where: Where, native: "models.Filter | None" = None) -> edge.Fil
     Raises:
         FilterError: the filter is none, or holds what the embedded engine does not know.
     """
-    must = [_from_condition(condition) for condition in where if not condition.negated]
-    must_not = [_from_condition(condition) for condition in where if condition.negated]
+    must: list[Any] = [_from_condition(condition) for condition in where if not condition.negated]
+    must_not: list[Any] = [_from_condition(condition) for condition in where if condition.negated]
     if native is not None:
         must.append(_from_model(native))
     return edge.Filter(must=must or None, must_not=must_not or None) if must or must_not else None
 
 
-def excluding(base: edge.Filter | None, field: str, values: list[str] | list[int]) -> edge.Filter:
+def excluding(base: edge.Filter | None, field: str, values: Collection[str | int]) -> edge.Filter:
     """A filter that passes what `base` passes, has the field, and has none of these values in it."""
+    texts = [value for value in values if isinstance(value, str)]
+    numbers = [value for value in values if isinstance(value, int)]
     key = json_path(field)
     must_not: list[Any] = [edge.IsEmptyCondition(key)]
-    if values:
-        must_not.append(edge.FieldCondition(key, match=edge.MatchAny(values)))
+    if texts:
+        must_not.append(edge.FieldCondition(key, match=edge.MatchAny(texts)))
+    if numbers:
+        must_not.append(edge.FieldCondition(key, match=edge.MatchAny(numbers)))
     return edge.Filter(must=[base] if base else None, must_not=must_not)
 
 

@@ -237,9 +237,7 @@ class EmbeddedGallery(Gallery):
         while len(found) < request.k:
             asked = replace(request, k=2 * (request.k - len(found)), with_payload=True)
             with _translate_errors("searching failed"):
-                texts, numbers = ([v for v in found if isinstance(v, kind)] for kind in (str, int))
-                rest = excluding(excluding(chosen, field, texts), field, numbers)
-                points = self.shard.query(_to_query(asked, rest))
+                points = self.shard.query(_to_query(asked, excluding(chosen, field, found)))
             if not points:
                 break
             seen = len(found)

@@ -10,7 +10,7 @@ import time
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gair_search.errors import ImageError
 
@@ -41,6 +41,17 @@ class UrlConfig:
     seconds: float = 20.0
     allow_private: bool = False
     max_redirects: int = 5
+
+
+AllowUrls: TypeAlias = bool | UrlConfig
+"""Whether web addresses are fetched: not at all, within the usual bounds, or within these."""
+
+
+def url_config(allow_urls: AllowUrls) -> UrlConfig | None:
+    """The bounds of fetching; None where nothing is to be fetched."""
+    if isinstance(allow_urls, UrlConfig):
+        return allow_urls
+    return UrlConfig() if allow_urls else None
 
 
 def is_url(text: str) -> bool:

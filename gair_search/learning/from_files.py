@@ -13,10 +13,10 @@ from PIL import Image
 from gair_search.errors import ConceptError
 from gair_search.gallery import PointId
 from gair_search.generation.generator import Generator
-from gair_search.images.fetching import UrlConfig
+from gair_search.images.fetching import AllowUrls, UrlConfig, url_config
 from gair_search.images.folders import Skipped, class_folders, find_photos
 from gair_search.images.reading import PHOTO_SIDE, read_folders, read_images
-from gair_search.images.sources import AllowUrls, ImageSource, read_source, url_config
+from gair_search.images.sources import ImageSource, read_source
 from gair_search.learning import attributes as adjectives
 from gair_search.learning import lessons, several
 from gair_search.learning.config import Method, choose_method, config_for

@@ -81,8 +81,8 @@ def learn_token(
     problem = prepare_problem(images, parent, encoder, find_negatives, config, words, generator, seed)
     learned = learn_vectors(problem, tower, config, seed, on_look)
     vectors = learned.vectors.float().cpu().numpy()
-    given = isinstance(images, np.ndarray)
-    concept = images if given else problem.concept[: len(images)].cpu().numpy()
+    stored = isinstance(images, np.ndarray)
+    concept = np.asarray(images) if stored else problem.concept[: len(images)].cpu().numpy()
     found = {
         facts.METHOD: method,
         facts.ATTRIBUTES: ", ".join(words),

@@ -101,8 +101,8 @@ def find_negatives(
     """Features `[K, embed_dim]` of negative images from where the user says, else from where they are.
 
     Args:
-        source: "gallery", "generated", or the path object of a folder of images; None takes the gallery's, and where these are too
-            few, generated ones if there is a generator.
+        source: "gallery", "generated", or the path object of a folder of images; None takes the gallery's, and
+            where these are too few, generated ones if there is a generator.
         parent: as text, "dress".
         plain: text features of 'image of a c', `[embed_dim]`.
         concept, without: as for `from_gallery`.

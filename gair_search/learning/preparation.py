@@ -91,8 +91,12 @@ def prepare_problem(
         images: of the concept; or their features alone, of which some are held out, see `split_features`.
     """
     tower = encoder.text_tower
-    given = isinstance(images, np.ndarray)
-    seen, held_out = split_features(images) if given else view_features(images, encoder, config.views, seed)
+    denoiser = None
+    if isinstance(images, np.ndarray):
+        seen, held_out = split_features(images)
+    else:
+        seen, held_out = view_features(images, encoder, config.views, seed)
+        denoiser = make_denoiser(images, generator) if generator and config.lambda_sd else None
     slot = Slot.from_template(tower, CLASSIFICATION, parent)
     with torch.inference_mode():
         (plain,) = slot.encode(tower, slot.before[:0]).features
@@ -109,7 +113,7 @@ def prepare_problem(
         held_out_negatives=shuffled[:kept],
         subspace=subspace,
         first=first_vectors(embeddings, config.n_vectors, seed),
-        denoiser=make_denoiser(images, generator) if generator and config.lambda_sd and not given else None,
+        denoiser=denoiser,
     )
 
 

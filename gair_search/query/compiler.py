@@ -152,7 +152,7 @@ def as_lookup(concepts: Concepts | None, concept: str | None = None) -> Lookup:
         return TokenLookup(concepts, concept)
     if concepts is None or isinstance(concepts, Mapping):
         return lambda name: _find_among(concepts or {}, name, concept)
-    return concepts
+    return concepts if concept is None else lambda name: concepts(concept if name == "*" else name)
 
 
 def _find_among(tokens: Mapping[str, CustomToken], name: str, concept: str | None) -> CustomToken:
@@ -164,7 +164,10 @@ def _find_among(tokens: Mapping[str, CustomToken], name: str, concept: str | Non
             )
         name = next(iter(tokens)) if concept is None else concept
     if name not in tokens:
-        known = ", ".join(f"<{one}>" for one in list(tokens)[:10]) or "none: pass a TokenStore or a dict as concepts="
+        known = (
+            ", ".join(f"<{one}>" for one in list(tokens)[:10])
+            or "none: pass a TokenStore or a dict as concepts="
+        )
         raise ConceptError(f"unknown concept <{name}>; the concepts given are: {known}")
     return tokens[name]
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gair_search.errors import PromptError
-from gair_search.images.sources import AllowUrls, ImageSource, describe_source, read_source, url_config
+from gair_search.images.fetching import AllowUrls, url_config
+from gair_search.images.sources import ImageSource, describe_source, read_source
 from gair_search.query.language import Span, parse
 
 if TYPE_CHECKING:
@@ -158,7 +159,8 @@ def unit_vector(values: Sequence[float] | NDArray[np.floating], dim: int) -> NDA
     norm = float(np.linalg.norm(vector)) if np.isfinite(vector).all() else 0.0
     if vector.shape != (dim,) or not 0 < norm < math.inf:
         raise PromptError(
-            f"a vector of shape {list(vector.shape)} and length {norm:g}: expected {dim} finite numbers, not all 0", ""
+            f"a vector of shape {list(vector.shape)} and length {norm:g}: expected {dim} finite numbers, not all 0",
+            "",
         )
     return (vector / norm).astype(np.float32)
 
