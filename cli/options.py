@@ -13,6 +13,7 @@ from gair_search.errors import GairError, PromptError
 if TYPE_CHECKING:
     from gair_search.engine import Engine
     from gair_search.gair.options import GairConfig
+    from gair_search.query.terms import Term
 
 Number = TypeVar("Number", int, float)
 
@@ -239,6 +240,13 @@ def read_prompt(prompt: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise PromptError(f"the prompt can't be read from {prompt}: {error}", prompt) from error
     return prompt
+
+
+def read_terms(plus: Sequence[str] | None, minus: Sequence[str] | None) -> "dict[str, list[Term]]":
+    """The options --plus and --minus as the library takes them. Raises PromptError as `typed_terms`."""
+    from gair_search.cli.terms import typed_terms
+
+    return {"plus": typed_terms(plus, "--plus"), "minus": typed_terms(minus, "--minus")}
 
 
 def split_list(text: str | None) -> list[str]:

@@ -4,20 +4,18 @@ The facade stands above the rooms: it is the one module of `gair_search/` that m
 (when `index` or `explain` is called, and no sooner). Nothing is loaded before it is needed.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Unpack
 
-from gair_search.gallery import Hit, PointId, SearchOptions, as_id, leave_out, prepare_search
+from gair_search.gallery import Hit, PointId, as_id
 from gair_search.images.fetching import AllowUrls, url_config
-from gair_search.images.sources import ImageSource, read_source
-from gair_search.parts import File, Parts
+from gair_search.images.sources import ImageSource
+from gair_search.parts import File
 from gair_search.progress import Progress
-from gair_search.query.language import parse
-from gair_search.query.terms import ReadTerm, Term, add_terms, read_terms
-from gair_search.tokens.store import TokenLookup
+from gair_search.query.terms import Term, add_terms
+from gair_search.searching import Searching
 
 if TYPE_CHECKING:
     from gair_search.gair.options import GairConfig
@@ -29,10 +27,9 @@ if TYPE_CHECKING:
     from gair_search.learning.from_files import LearnOptions, LearnTogetherOptions
     from gair_search.learning.lessons import Lesson
     from gair_search.learning.several import Lessons
-    from gair_search.query.compiler import Query
 
 
-class Engine(Parts):
+class Engine(Searching):
     """One model and one gallery. Safe to share between threads for searching; close it when done.
 
     >>> with Engine.open(db="./my-gallery") as engine:
@@ -113,86 +110,6 @@ class Engine(Parts):
 
         return learn_folder(self, folder, **options)
 
-    def compile(
-        self,
-        prompt: str,
-        *,
-        plus: Sequence[str | Term] = (),
-        minus: Sequence[str | Term] = (),
-        concept: str | None = None,
-        mixing_weight: float | None = None,
-        attributes: Sequence[str] = (),
-    ) -> "Query":
-        """Compile a prompt into a query vector, with an explanation.
-
-        Args:
-            prompt: in the query language, see `query.language.parse`.
-            plus, minus: whole queries that are added and subtracted: prompts, or `Text`, `Image` and `Vector` of
-                `query.terms` with a factor each. A string is always text.
-            concept: what `*` stands for.
-            mixing_weight: GAIR's w in 0..1; None mixes nothing. No image is drawn.
-            attributes: in the concept's place for the rest; by default the token's own.
-
-        Raises:
-            PromptError, ConceptError, ImageError, ModelError.
-        """
-        query, terms, lookup = self._compile(prompt, plus, minus, concept)
-        if mixing_weight is not None:
-            from gair_search.gair.mixing import mix_query
-
-            query = mix_query(query, mixing_weight, self.encoder, attributes)
-        return add_terms(query, terms, self.encoder, lookup) if terms else query
-
-    def search(
-        self,
-        prompt: "str | Query",
-        k: int = 10,
-        *,
-        plus: Sequence[str | Term] = (),
-        minus: Sequence[str | Term] = (),
-        concept: str | None = None,
-        gair: bool | Literal["auto"] = False,
-        config: "GairConfig | None" = None,
-        **options: Unpack[SearchOptions],
-    ) -> list[Hit]:
-        """The `k` images that fit a prompt best, best first.
-
-        Args:
-            prompt, plus, minus, concept: as for `compile`; or a compiled query, as `gair(...).query`.
-            gair: whether GAIR selects the query's mixing weight, see `gair`. `"auto"` searches plainly, with a
-                GairWarning, where it can't.
-            config: of GAIR.
-            options: filters, offset, groups, payload; see `SearchOptions`.
-
-        Raises:
-            as `compile`; FilterError; GalleryError; EmbedderMismatchError; with `gair`, as that.
-        """
-        self.check()
-        request = prepare_search(self.gallery, k, **options)
-        if isinstance(prompt, str):
-            query, terms, lookup = self._compile(prompt, plus, minus, concept)
-            if gair:
-                from gair_search.gair.result import choose_query, run_gair
-
-                plain = query
-                query = choose_query(lambda: run_gair(plain, self, config), plain, auto=gair == "auto")
-            prompt = add_terms(query, terms, self.encoder, lookup) if terms else query
-        return self.gallery.answer(replace(request, vector=prompt.vector))
-
-    def search_batch(
-        self,
-        prompts: "Iterable[str | Query]",
-        k: int = 10,
-        *,
-        concept: str | None = None,
-        **options: Unpack[SearchOptions],
-    ) -> list[list[Hit]]:
-        """The hits of several prompts, in their order: one request to the gallery. Arguments as for `search`."""
-        self.check()
-        request = prepare_search(self.gallery, k, **options)
-        queries = [self.compile(p, concept=concept) if isinstance(p, str) else p for p in prompts]
-        return self.gallery.answer_all([replace(request, vector=query.vector) for query in queries])
-
     def gair(
         self,
         prompt: str,
@@ -255,42 +172,3 @@ class Engine(Parts):
         else:
             both = reranking.require_features(prompt)
         return reranking.rerank_hits(given, self.gallery.vectors([hit.id for hit in given]), *both)
-
-    def similar(
-        self,
-        image: ImageSource,
-        k: int = 10,
-        *,
-        allow_urls: AllowUrls = False,
-        **options: Unpack[SearchOptions],
-    ) -> list[Hit]:
-        """The `k` images most like an image, which is itself left out where it is a file of the gallery.
-
-        Args:
-            image: a path object, bytes, a file object, a PIL image, an array; a string is an http(s) address.
-            allow_urls: whether an address is fetched, and within which bounds; see `images.sources`.
-            options: see `SearchOptions`.
-
-        Raises:
-            ImageError: it can't be read; others as `search`.
-        """
-        self.check()
-        request = prepare_search(self.gallery, k, **options)
-        read = read_source(image, max(self.spec.preprocessing.size), url_config(allow_urls))
-        vector = self.encoder.encode_images([read.image])[0]
-        if not isinstance(image, os.PathLike):
-            return self.gallery.answer(replace(request, vector=vector))
-        path = os.path.abspath(image)  # noqa: PTH100 - links are kept, as the indexer keeps them
-        found = self.gallery.answer(replace(request, vector=vector, k=k + 1))
-        return leave_out(path, found)[:k]
-
-    def _compile(
-        self, prompt: str, plus: Sequence[str | Term], minus: Sequence[str | Term], concept: str | None
-    ) -> "tuple[Query, tuple[ReadTerm, ...], TokenLookup]":
-        """A prompt's own query, what is to be added to it, and where its concepts were looked up."""
-        spans = parse(prompt)  # a slip of the pen is said before torch is imported
-        terms = read_terms(plus, minus) if plus or minus else ()
-        from gair_search.query.compiler import compile_query
-
-        lookup = TokenLookup(self.tokens, concept)
-        return compile_query(prompt, self.encoder, lookup, spans=spans), terms, lookup

@@ -83,7 +83,7 @@ class Parts:
         """
         if collection is not None:
             attached = connect_collection(collection, vector, url, api_key, gallery or db)
-            return cls._attach(attached, model, None, device, start_fraction, generator)
+            return cls.attach_gallery(attached, model, None, device, start_fraction, generator)
         if vector is not None:
             raise GalleryError(
                 f'vector "{vector}": galleries of our own have one vector; it goes with a collection'
@@ -133,19 +133,19 @@ class Parts:
         from gair_search.gallery.attached import AttachedGallery
 
         gallery = AttachedGallery(client, collection, vector)
-        return cls._attach(gallery, model, tokens, device, start_fraction, generator)
+        return cls.attach_gallery(gallery, model, tokens, device, start_fraction, generator)
 
     @classmethod
-    def _attach(
+    def attach_gallery(
         cls,
         gallery: "AttachedGallery",
         model: "str | Encoder | None",
-        tokens: TokenStore | File | None,
-        device: str | None,
-        start_fraction: float | None,
-        generator: File | None,
+        tokens: TokenStore | File | None = None,
+        device: str | None = None,
+        start_fraction: float | None = None,
+        generator: File | None = None,
     ) -> Self:
-        """`attach` to a gallery that is open."""
+        """`attach` to a gallery that is open; arguments and errors as there."""
         encoder = None if model is None or isinstance(model, str) else model
         if encoder is not None:
             spec = encoder.spec

@@ -83,10 +83,7 @@ def query(
         drawing = (candidates, concept_images, seeds, scheduler, steps, guidance)
         _refuse_drawing_options(dict(zip(_DRAWING_OPTIONS, drawing, strict=True)))
     text = options.read_prompt(prompt)
-    from gair_search.cli.terms import typed_terms
-
-    added, subtracted = typed_terms(plus, "--plus"), typed_terms(minus, "--minus")
-    terms: dict[str, Any] = {"plus": added, "minus": subtracted, "concept": concept}
+    terms: dict[str, Any] = {**options.read_terms(plus, minus), "concept": concept}
     result: GairResult | None = None
     note: str | None = None
     by_hand: dict[str, Any] = {"mixing_weight": mixing_weight, "attributes": options.split_list(attributes)}

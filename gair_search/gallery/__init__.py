@@ -19,7 +19,7 @@ from gair_search.gallery.base import (
     leave_out,
 )
 from gair_search.gallery.filters import Where, parse_where
-from gair_search.gallery.options import SearchOptions, prepare_search
+from gair_search.gallery.options import SearchOptions
 
 if TYPE_CHECKING:
     from gair_search.gallery.attached import AttachedGallery
@@ -39,7 +39,6 @@ __all__ = [
     "leave_out",
     "open_gallery",
     "parse_where",
-    "prepare_search",
 ]
 
 DEFAULT_NAME = "photos"

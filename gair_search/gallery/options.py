@@ -1,12 +1,7 @@
 """What a search can be asked for besides its query."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypedDict, Unpack
-
-import numpy as np
-
-from gair_search.errors import GairError
-from gair_search.gallery.base import Gallery, SearchRequest
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -31,32 +26,3 @@ class SearchOptions(TypedDict, total=False):
     offset: int
     group_by: str | None
     with_payload: bool | Sequence[str]
-
-
-def prepare_search(gallery: Gallery, k: int, **options: Unpack[SearchOptions]) -> SearchRequest:
-    """A search that lacks its vector alone, so that a slip in its options is said before anything is computed.
-
-    Raises:
-        FilterError: as `Gallery.read_where`. GairError: `k`, the offset or a field is none, or does not go with
-        another option.
-    """
-    offset, group_by = options.get("offset", 0), options.get("group_by")
-    with_payload = options.get("with_payload", True)
-    if k < 1:
-        raise GairError(f"k = {k}: expected a number of hits, 1 or more")
-    if offset < 0:
-        raise GairError(f"offset {offset}: expected a number of hits to pass over, 0 or more")
-    if group_by is not None and (offset or not group_by.strip()):
-        raise GairError(f'group_by="{group_by}": expected the name of a payload field, without an offset')
-    if isinstance(with_payload, str):
-        raise GairError(f'with_payload="{with_payload}": expected True, False or a list of fields')
-    return SearchRequest(
-        np.empty(0, np.float32),
-        k,
-        gallery.read_where(options.get("where")),
-        options.get("filter"),
-        options.get("min_score"),
-        offset=offset,
-        group_by=group_by,
-        with_payload=with_payload,
-    )

@@ -37,6 +37,7 @@ class _Options(TypedDict, total=False):
         changes: fields of `LearningConfig` that are to be otherwise.
         seed: the same gives the same tokens.
         overwrite: whether to replace a concept of the same name.
+        store: whether to store what was learned at all; yes unless given.
     """
 
     method: Method | None
@@ -44,6 +45,7 @@ class _Options(TypedDict, total=False):
     changes: Mapping[str, Any] | None
     seed: int
     overwrite: bool
+    store: bool
 
 
 class LearnOptions(_Options, total=False):
@@ -123,7 +125,8 @@ def learn_concept(
         seed=options.get("seed", 0),
         on_look=options.get("on_look"),
     )
-    parts.tokens.save(lesson.token, overwrite)
+    if options.get("store", True):
+        parts.tokens.save(lesson.token, overwrite)
     return replace(lesson, skipped=tuple(read.skipped))
 
 
@@ -196,7 +199,7 @@ def learn_folder(
         seed=options.get("seed", 0),
         on_progress=options.get("on_progress"),
     )
-    for token in learned.tokens:
+    for token in learned.tokens if options.get("store", True) else ():
         parts.tokens.save(token, overwrite)
     return replace(learned, skipped=(*skipped, *unreadable))
 

@@ -15,6 +15,7 @@ from gair_search.errors import (
     ImageError,
     PromptError,
 )
+from gair_search.query.terms import Image, Text
 from gair_search.tokens.custom_token import CustomToken
 
 
@@ -71,17 +72,17 @@ def test_a_slip_of_the_pen_leaves_no_gallery_behind(tmp_path: Path, photos: Path
 
 def test_plus_and_minus_take_text_and_images(engine: Engine, photos: Path) -> None:
     image = photos / "004.jpg"
-    assert engine.search("a blob", 1, plus=[f"50:{image}"])[0].path == str(image)
-    assert engine.search("a blob", 6, minus=[f"50:{image}"])[-1].path == str(image)
-    query = engine.compile("a dog", plus=["2:a cat"], minus=["0.5:grass"])
+    assert engine.search("a blob", 1, plus=[Image(image, 50)])[0].path == str(image)
+    assert engine.search("a blob", 6, minus=[Image(image, 50)])[-1].path == str(image)
+    query = engine.compile("a dog", plus=[Text("a cat", 2)], minus=[Text("grass", 0.5)])
     dog, cat, grass = engine.encoder.encode_texts(["a dog", "a cat", "grass"])
     total = dog + 2 * cat - 0.5 * grass
     assert np.allclose(query.vector, total / np.linalg.norm(total), atol=1e-6)
     assert query.terms == ((1.0, "a dog"), (2.0, "a cat"), (-0.5, "grass"))
-    with pytest.raises(PromptError, match="use --minus"):
-        engine.compile("x", plus=["-1:y"])
+    with pytest.raises(PromptError, match="minus subtracts"):
+        engine.compile("x", plus=[Text("y", -1)])
     with pytest.raises(ImageError, match=r"gone\.jpg"):
-        engine.compile("x", plus=["gone.jpg"])
+        engine.compile("x", plus=[Image(Path("gone.jpg"))])
 
 
 def test_custom_tokens_by_name_and_as_the_active_concept(engine: Engine) -> None:

@@ -18,6 +18,7 @@ from gair_search.cli.commands.query import query
 from gair_search.encoder.clip import Encoder
 from gair_search.engine import Engine
 from gair_search.query.language import parse
+from gair_search.query.terms import Text
 from gair_search.tokens.custom_token import CustomToken
 
 PACKAGE = "gair_search"
@@ -66,7 +67,7 @@ ASKED: dict[str, tuple[Callable[[Engine], Any], list[str], list[str]]] = {
     "a concept twice": (lambda e: e.search(TWICE, 3), [TWICE], ["my-dress"]),
     "two concepts": (lambda e: e.compile("a * by <other>"), ["a * by <other>"], ["my-dress", "other"]),
     "plus the same concept": (
-        lambda e: e.search(PROMPT, 3, plus=["2:a <my-dress>"], minus=["a dog"]),
+        lambda e: e.search(PROMPT, 3, plus=[Text("a <my-dress>", 2)], minus=["a dog"]),
         [PROMPT, "a <my-dress>", "a dog"],
         ["my-dress"],
     ),
@@ -129,13 +130,16 @@ def doors(ask: Callable[[], Any]) -> list[str]:
     only this room is entered, however many of its functions the same caller calls. What a room does within itself
     (the store reads a token file, CLIP asks its text tower) is not counted, nor are returns to a caller, nor the
     constructors that `dataclass` writes: a value is no visit. Modules of one room that have different jobs, as
-    `query.language` and `query.compiler`, are one door each. An engine is its parts: `parts` counts as `engine`.
+    `query.language` and `query.compiler`, are one door each.
+    An engine is its parts and searches: `parts` and `searching` count as `engine`.
     """
     entered: list[str] = []
     stack: list[str] = []
 
     def take(frame: FrameType, event: str) -> None:
-        module = str(frame.f_globals.get("__name__", "")).replace(f"{PACKAGE}.parts", f"{PACKAGE}.engine")
+        module = str(frame.f_globals.get("__name__", ""))
+        for part in ("parts", "searching"):
+            module = module.replace(f"{PACKAGE}.{part}", f"{PACKAGE}.engine")
         if not module.startswith(f"{PACKAGE}.") or frame.f_code.co_filename == "<string>":
             return
         if event == "return":

@@ -1,13 +1,15 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from gair_search.encoder.clip import Encoder
-from gair_search.errors import ConceptError, PromptError
+from gair_search.errors import ConceptError, ImageError, PromptError
 from gair_search.query.compiler import compile_query
-from gair_search.query.terms import Term, add_terms, read_terms, split_factor, weighted_sum
+from gair_search.query.terms import Image, Text, Vector, add_terms, read_terms, weighted_sum
 from gair_search.tokens.custom_token import CustomToken
 
 
@@ -24,30 +26,11 @@ def test_the_sum_is_the_normalised_weighted_sum() -> None:
         weighted_sum([(1, x), (-1, x)], "p")
 
 
-@pytest.mark.parametrize(
-    ("term", "expected"),
-    [
-        ("a beach", (1.0, "a beach")),
-        ("2.0:a beach", (2.0, "a beach")),
-        (" +.5 : a beach", (0.5, "a beach")),
-        ("0:x", (0.0, "x")),
-        ("ratio 2:1", (1.0, "ratio 2:1")),
-        ("2:", (1.0, "2:")),
-        ("1e3:x", (1.0, "1e3:x")),
-    ],
-)
-def test_a_number_in_front_is_a_factor(term: str, expected: tuple[float, str]) -> None:
-    assert split_factor(term) == expected
-    with pytest.raises(PromptError, match="use --minus") as caught:
-        split_factor(" -1:y")
-    assert caught.value.position == 1
-
-
 def test_whole_queries_are_added_by_their_factors(encoder: Encoder) -> None:
     dog = compile_query("a dog", encoder, nobody)
     assert dog.terms == ((1.0, "a dog"),)
     assert add_terms(dog, (), encoder, nobody) is dog
-    mixed = add_terms(dog, read_terms(["2:a cat"], ["grass", "0.5:a dog"]), encoder, nobody)
+    mixed = add_terms(dog, read_terms([Text("a cat", 2)], ["grass", Text("a dog", 0.5)]), encoder, nobody)
     total = (
         0.5 * dog.vector
         + 2 * compile_query("a cat", encoder, nobody).vector
@@ -61,15 +44,72 @@ def test_whole_queries_are_added_by_their_factors(encoder: Encoder) -> None:
 
 
 def test_terms_are_read_before_anything_is_looked_up() -> None:
-    image, text = read_terms(["2:photo.JPG"], ["a <nothing>"])
-    assert image == Term(2.0, "photo.JPG", None)
-    assert (text.factor, text.text, [span.concept for span in text.spans or ()]) == (
+    image, text = read_terms([Image(Path("photo.JPG"), 2)], ["a <nothing>"])
+    assert (image.factor, image.label, image.spans) == (2.0, "photo.JPG", None)
+    assert (text.factor, text.label, [span.concept for span in text.spans or ()]) == (
         -1.0,
         "a <nothing>",
         [None, "nothing"],
     )
     with pytest.raises(PromptError, match="never closed"):
         read_terms(["a (dog"], [])
+
+
+@pytest.mark.parametrize("text", ["photo.jpg", "./photo.jpg", "/etc/passwd", "2:a cat", "https://host/x.png"])
+def test_a_string_is_text_whatever_it_looks_like(encoder: Encoder, text: str, tmp_path: Path) -> None:
+    dog = compile_query("a dog", encoder)
+    both = add_terms(dog, read_terms([text], ()), encoder, nobody)
+    total = dog.vector + encoder.encode_texts([text])[0]
+    assert np.allclose(both.vector, total / np.linalg.norm(total), atol=1e-5)
+    assert both.terms == ((1.0, "a dog"), (1.0, text))
+
+
+def test_images_and_vectors_are_terms(encoder: Encoder, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (80, 64, 3), np.uint8)
+    PIL.Image.fromarray(pixels).save(tmp_path / "a.png")
+    features = encoder.encode_images([PIL.Image.fromarray(pixels)])[0]
+    dog = compile_query("a dog", encoder)
+    total = dog.vector + 2 * features
+    for term in (
+        Image(tmp_path / "a.png", 2),
+        Image(pixels, 2),
+        Vector(3 * features, 2),
+        Vector(features.tolist(), 2),
+    ):
+        both = compile_query("a dog", encoder, plus=[term])
+        assert np.allclose(both.vector, total / np.linalg.norm(total), atol=1e-5)
+    less = compile_query("a dog", encoder, minus=[Vector(features, 0.5)])
+    total = dog.vector - 0.5 * features
+    assert np.allclose(less.vector, total / np.linalg.norm(total), atol=1e-5)
+    with pytest.raises(ImageError, match="Path"):
+        compile_query("a dog", encoder, plus=[Image(str(tmp_path / "a.png"))])
+
+
+@pytest.mark.parametrize("factor", [-1.0, float("nan"), float("inf")])
+def test_factors_that_are_none(factor: float) -> None:
+    with pytest.raises(PromptError, match="finite and >= 0"):
+        read_terms([Text("a dog", factor)], ())
+
+
+@pytest.mark.parametrize(
+    "values", [[1.0, 2.0], [float("nan")] * 512, [0.0] * 512, [[0.1] * 512], [1e308] * 512, "abc", None]
+)
+def test_vectors_that_are_none_of_the_models(encoder: Encoder, values: list[float]) -> None:
+    with pytest.raises(PromptError, match=f"{encoder.spec.embed_dim}"):
+        compile_query("a dog", encoder, plus=[Vector(values)])
+
+
+def test_terms_that_are_none() -> None:
+    with pytest.raises(PromptError, match="lists of terms"):
+        read_terms("a dog", ())
+    with pytest.raises(PromptError, match="not PosixPath"):
+        read_terms([Path("a.jpg")], ())  # type: ignore[list-item]
+
+
+def test_a_huge_factor_gives_a_finite_vector(encoder: Encoder) -> None:
+    query = compile_query("a dog", encoder, plus=[Text("a cat", 1e308), Text("a bird", 1e308)])
+    assert np.isfinite(query.vector).all()
+    assert np.linalg.norm(query.vector) == pytest.approx(1, abs=1e-5)
 
 
 def test_reading_terms_imports_no_torch() -> None:
