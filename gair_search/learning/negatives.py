@@ -59,7 +59,7 @@ def from_gallery(
     parent: NDArray[np.float32],
     concept: NDArray[np.float32],
     n: int = N_NEGATIVES,
-    without: Sequence[Path | PointId] = (),
+    without: "Sequence[Path | PointId]" = (),
 ) -> NDArray[np.float32]:
     """The photos of a gallery that are closest to 'image of a c', without what looks like the concept.
 
@@ -96,7 +96,7 @@ def find_negatives(
     encoder: "Encoder",
     gallery: "Gallery",
     generator: "Generator | None",
-    without: Sequence[Path | PointId] = (),
+    without: "Sequence[Path | PointId]" = (),
 ) -> NDArray[np.float32]:
     """Features `[K, embed_dim]` of negative images from where the user says, else from where they are.
 

@@ -8,7 +8,7 @@ from qdrant_client import QdrantClient, models
 from support import catalogue
 from support.catalogue import NAME, fill
 from support.points import EMBEDDER
-from support.rest_server import rest_server
+from support.rest_server import RestServer, rest_server
 
 from gair_search.errors import EmbedderMismatchError, FilterError, GalleryError
 from gair_search.gallery import GalleryConfig, Point, SearchRequest
@@ -18,14 +18,26 @@ VECTORS = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
 QUERY = np.array([1, 0, 0, 0], np.float32)
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[RestServer]:
+    with rest_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def remote(server: RestServer) -> QdrantClient:
+    """A client of the server; making one takes half a second."""
+    return QdrantClient(url=server.url, check_compatibility=False)
+
+
 @pytest.fixture(params=["memory", "http"])
-def client(request: pytest.FixtureRequest) -> Iterator[QdrantClient]:
-    """A client of the user's own; its local engine, or a server over HTTP."""
+def client(request: pytest.FixtureRequest, server: RestServer, remote: QdrantClient) -> QdrantClient:
+    """A client of the user's own, without collections; its local engine, or a server over HTTP."""
+    empty = QdrantClient(":memory:")
     if request.param == "memory":
-        yield QdrantClient(":memory:")
-        return
-    with rest_server() as server:
-        yield QdrantClient(url=server.url, check_compatibility=False)
+        return empty
+    server.client = empty
+    return remote
 
 
 def cosines() -> list[tuple[int, float]]:
@@ -223,14 +235,13 @@ def test_several_searches_are_one_request(client: QdrantClient) -> None:
     assert gallery.answer_all(grouped) == [gallery.answer(request) for request in grouped]
 
 
-def test_several_searches_travel_once() -> None:
-    with rest_server() as server:
-        client = QdrantClient(url=server.url, check_compatibility=False)
-        fill(client, VECTORS)
-        gallery = AttachedGallery(client, NAME)
-        before = server.requests
-        gallery.answer_all([SearchRequest(QUERY, 2)] * 50)
-        assert server.requests == before + 1
+def test_several_searches_travel_once(server: RestServer, remote: QdrantClient) -> None:
+    server.client = QdrantClient(":memory:")
+    fill(remote, VECTORS)
+    gallery = AttachedGallery(remote, NAME)
+    before = server.requests
+    gallery.answer_all([SearchRequest(QUERY, 2)] * 50)
+    assert server.requests == before + 1
 
 
 def test_storing_keeps_what_else_a_point_holds(client: QdrantClient) -> None:
