@@ -20,9 +20,10 @@ from gair_search.searching import Searching
 if TYPE_CHECKING:
     from gair_search.gair.options import GairConfig
     from gair_search.gair.result import GairResult
+    from gair_search.indexer.ahead import Item
     from gair_search.indexer.explain import ExplainOptions, ExplainReport
     from gair_search.indexer.index import IndexOptions, IndexReport
-    from gair_search.indexer.items import Item, ItemOptions, ItemsReport
+    from gair_search.indexer.items import ItemsReport
     from gair_search.indexer.verify import Verification
     from gair_search.learning.from_files import LearnOptions, LearnTogetherOptions
     from gair_search.learning.lessons import Lesson
@@ -51,15 +52,42 @@ class Engine(Searching):
             paths, self.spec, lambda pixels: self.encoder.encode_pixels(pixels), self.gallery, **options
         )
 
-    def index_images(self, items: "Iterable[Item]", **options: Unpack["ItemOptions"]) -> "ItemsReport":
-        """Embed and store images with ids and payloads of your own, from a stream of `(id, image, payload)`.
+    def index_images(
+        self,
+        items: "Iterable[Item]",
+        *,
+        allow_urls: AllowUrls = False,
+        batch_size: int = 32,
+        threads: int | None = None,
+        on_progress: Progress | None = None,
+    ) -> "ItemsReport":
+        """Embed images and store them with ids and payloads of your own, from a stream of `(id, image, payload)`.
 
-        In an attached collection this writes points: the vector, and the payload's fields; what else a point that
-        is there holds stays as it is. Options and errors as of `indexer.items.index_items`.
+        An image is a path object, bytes, a file object, a PIL image, an array, or with `allow_urls` an http(s)
+        address. A gallery of our own is made where there is none, and gets `content_hash`, `width`, `height`, `format`
+        and `taken_at` beside your payload, by which the next run knows what is unchanged. In an attached collection
+        this writes the vector and your payload's fields, and what else a point that is there holds stays.
+
+        Arguments otherwise and errors as of `indexer.items.index_items`; EmbedderMismatchError.
         """
         from gair_search.indexer.items import index_items
 
-        return index_items(items, self.spec, lambda p: self.encoder.encode_pixels(p), self.gallery, **options)
+        own = not self.gallery.is_foreign
+        if own:
+            self.gallery.ensure(self.spec.embedder_id)
+        self.check()
+        return index_items(
+            items,
+            self.spec.preprocessing,
+            lambda pixels: self.encoder.encode_pixels(pixels),
+            self.gallery,
+            allow_urls=allow_urls,
+            batch_size=batch_size,
+            threads=threads,
+            stored=self.gallery.payloads if own else None,
+            facts=own,
+            on_progress=on_progress,
+        )
 
     def delete(self, ids: Iterable[PointId]) -> None:
         """Drop points of the gallery, or of an attached collection; unknown ids are ignored. Raises GalleryError."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gair_search.errors import GairError, ImageError
+from gair_search.gallery import PointId
 from gair_search.images.decoding import DecodedImage
 from gair_search.images.fetching import UrlConfig
 from gair_search.images.preprocessing import Preprocessing
@@ -28,9 +29,6 @@ from gair_search.indexer.payloads import PayloadError, copy_payload, normalize_i
 
 HELD_BYTES = 256 << 20
 """Content of so many bytes may wait for its decoding, and one image more."""
-
-PointId: TypeAlias = int | str
-"""An unsigned integer of 64 bits, or the text of a UUID."""
 
 Item: TypeAlias = tuple[int | str | uuid.UUID, ImageSource, Mapping[str, Any]]
 """An image with its id and its payload."""

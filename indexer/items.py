@@ -5,20 +5,19 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import length_hint
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gair_search.errors import GairError, GalleryError
-from gair_search.gallery import Gallery, Point
-from gair_search.images.fetching import UrlConfig
+from gair_search.gallery import Gallery, Point, PointId
+from gair_search.images.fetching import AllowUrls, url_config
 from gair_search.images.preprocessing import Preprocessing
 from gair_search.indexer.ahead import (
     Item,
     ItemLoader,
     LoadedItem,
-    PointId,
     SkippedItem,
     StoredPayloads,
     decoding_threads,
@@ -68,10 +67,11 @@ def index_items(
     encode: Encode,
     gallery: Gallery,
     *,
-    allow_urls: bool | UrlConfig = False,
+    allow_urls: AllowUrls = False,
     batch_size: int = BATCH_SIZE,
     threads: int | None = None,
     stored: StoredPayloads | None = None,
+    facts: bool = True,
     on_progress: Progress | None = None,
 ) -> ItemsReport:
     """Store images with ids and payloads of the caller's own. Long, since it says what ends a run and what does not.
@@ -86,8 +86,7 @@ def index_items(
 
     Args:
         items: `(id, image, payload)`. The id is an integer in 0..2**64-1 or a UUID; the payload consists of JSON
-            values and gets `content_hash`, `width`, `height`, `format` and `taken_at` beside the user's own keys,
-            which win.
+            values.
         preprocessing: of the model.
         encode: the model's image tower.
         gallery: where to; it is there already, and of this model (`Gallery.ensure`).
@@ -97,6 +96,8 @@ def index_items(
         stored: payloads of stored points by id, with at least the user's own fields and ours. With it, items whose
             content is stored under their id are not embedded again. Leave it out where other vectors than
             this model's may be stored beside those payloads.
+        facts: whether payloads get `content_hash`, `width`, `height`, `format` and `taken_at` beside the user's own
+            keys, which win.
         on_progress: called after each item; for the last of a batch when the batch is stored. Where `items` has no
             length, the total is what was taken by then.
 
@@ -107,17 +108,16 @@ def index_items(
     began = time.perf_counter()
     if batch_size < 1:
         raise GairError(f"batch_size is {batch_size}; expected 1 or more")
-    urls = allow_urls if isinstance(allow_urls, UrlConfig) else UrlConfig() if allow_urls else None
     length = length_hint(items)
     loader = ItemLoader(
         items,
         preprocessing,
-        urls=urls,
+        urls=url_config(allow_urls),
         stored=stored,
         chunk=batch_size,
         threads=threads or decoding_threads(),
     )
-    run = _ItemsRun(encode, gallery, loader, batch_size)
+    run = _ItemsRun(encode, gallery, loader, batch_size, facts)
     with contextlib.closing(loader.load()) as results:
         for done, result in enumerate(results, start=1):
             run.add(result)
@@ -136,11 +136,14 @@ def index_items(
 class _ItemsRun:
     """What a run over items knows while it goes: the batch that is being filled, and the counts."""
 
-    def __init__(self, encode: Encode, gallery: Gallery, loader: ItemLoader, batch_size: int) -> None:
+    def __init__(
+        self, encode: Encode, gallery: Gallery, loader: ItemLoader, batch_size: int, facts: bool
+    ) -> None:
         self.encode = encode
         self.gallery = gallery
         self.loader = loader
         self.batch_size = batch_size
+        self.facts = facts
         self.report = ItemsReport()
         self.wrote = False
         self._batch: dict[PointId, LoadedItem] = {}
@@ -168,9 +171,7 @@ class _ItemsRun:
             return
         batch = list(self._batch.values())
         vectors = self._embed(batch) | self._reuse(batch)
-        self.gallery.upsert(
-            [Point(cast("str", item.id), vectors[item.id], self._payload(item)) for item in batch]
-        )
+        self.gallery.upsert([Point(item.id, vectors[item.id], self._payload(item)) for item in batch])
         self.wrote = True
         self._batch.clear()
         self.loader.forget([item.id for item in batch])
@@ -191,14 +192,14 @@ class _ItemsRun:
 
     def _reuse(self, batch: Sequence[LoadedItem]) -> dict[PointId, NDArray[np.float32]]:
         """Vectors of items whose payload alone is new, by id. Raises GalleryError if one is gone."""
-        ids = cast("list[str]", [item.id for item in batch if item.pixels is None])
+        ids = [item.id for item in batch if item.pixels is None]
         vectors = self.gallery.vectors(ids) if ids else {}
         if len(vectors) < len(ids):
             raise GalleryError(f"{self.gallery.name} was changed by another process; run the index again")
         self.report.reused += len(ids)
         return {own: vectors[own] for own in ids}
 
-    @staticmethod
-    def _payload(item: LoadedItem) -> dict[str, Any]:
+    def _payload(self, item: LoadedItem) -> dict[str, Any]:
         """The user's own keys, and ours where the user has none of that name."""
-        return {"content_hash": item.content_hash, **item.facts, **item.payload}
+        facts = {"content_hash": item.content_hash, **item.facts} if self.facts else {}
+        return {**facts, **item.payload}

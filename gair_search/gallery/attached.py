@@ -19,6 +19,8 @@ class AttachedGallery(CollectionGallery):
     the user's: `close` leaves it open.
     """
 
+    is_foreign = True
+
     def __init__(
         self,
         client: Any,

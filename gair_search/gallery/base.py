@@ -184,6 +184,9 @@ class Gallery(ABC):
     name: str
     """For messages: where the gallery is, without secrets."""
 
+    is_foreign = False
+    """Whether it is attached: a collection that is used as it is."""
+
     @property
     @abstractmethod
     def embedder(self) -> EmbedderId | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 from qdrant_client import QdrantClient, models
 from support import catalogue
@@ -28,10 +29,18 @@ SIZE = 16
 WEIGHTED = "a (red:1.5) <my-dress> dress on a [brick wall]"
 
 
+def product(i: int) -> PIL.Image.Image:
+    """Product `i`'s picture; 4, 5 and 6 are the same thing in three lights."""
+    light = 1 + 0.02 * (i - 5) if i in (4, 5, 6) else 1.0
+    return PIL.Image.fromarray(
+        (np.asarray(picture(4 if i in (4, 5, 6) else i, (40, 40))) * light).clip(0, 255).astype(np.uint8)
+    )
+
+
 @pytest.fixture(scope="module")
 def features(tiny: Encoder) -> np.ndarray:
     """Features of the catalogue's pictures."""
-    return tiny.encode_images([picture(i, (40, 40)) for i in range(SIZE)])
+    return tiny.encode_images([product(i) for i in range(SIZE)])
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +116,13 @@ def test_nothing_is_written_by_search_learning_and_gair(
     before = catalogue.dump(client)
     engine.search(WEIGHTED, 3, where="product.price>10", group_by="product_id", gair=True, config=QUICK)
     engine.search_batch(["a dress", WEIGHTED], 3, filter=models.Filter())
-    engine.similar(picture(1, (40, 40)), 3)
+    engine.similar(product(1), 3)
     engine.rerank(engine.search("a dress", 5), PROMPT, QUICK)
     engine.visualize(PROMPT, QUICK)
-    engine.verify({1: picture(1, (40, 40))})
+    engine.verify({1: product(1)})
     quick = {"steps": 2, "check_every": 2, "n_vectors": 2, "held_out_noises": 1, "views": 1}
-    engine.learn("by-points", points=[0, 1, 2], parent="dress", changes=quick)
-    engine.learn("by-photos", *(picture(i, (40, 40)) for i in range(3)), parent="dress", changes=quick)
+    engine.learn("by-points", points=[4, 5, 6], parent="dress", changes=quick)
+    engine.learn("by-photos", *map(product, (4, 5, 6)), parent="dress", changes=quick)
     engine.search("a <by-points> dress")
     assert engine.status()["images"] == SIZE
     engine.close()
@@ -154,7 +163,7 @@ def test_options_that_can_t_be(engine: Engine, options: dict, said: str) -> None
 
 
 def test_an_image_of_any_kind_is_a_query(engine: Engine, features: np.ndarray, tmp_path: Path) -> None:
-    image = picture(3, (40, 40))
+    image = product(3)
     image.save(tmp_path / "3.png")
     for source in (image, np.asarray(image), tmp_path / "3.png", (tmp_path / "3.png").read_bytes()):
         hit = engine.similar(source, 1)[0]
@@ -179,7 +188,9 @@ def test_hits_as_json_lose_no_field_of_the_payload(engine: Engine) -> None:
 def test_a_model_must_be_named_and_fit(client: QdrantClient, tiny: Encoder, home: Path) -> None:
     with pytest.raises(ModelError, match="does not say which model made its vectors"):
         Engine.attach(client, NAME, vector="clip")
-    with pytest.raises(EmbedderMismatchError, match=r"'clip' of collection catalogue has 16.*gair-mini makes"):
+    with pytest.raises(
+        EmbedderMismatchError, match=r"'clip' of collection catalogue has 16.*gair-mini makes"
+    ):
         Engine.attach(client, NAME, "gair-mini", vector="clip")
     with pytest.raises(GalleryError, match="several vectors"):
         Engine.attach(client, NAME, tiny)
