@@ -110,10 +110,12 @@ def test_the_compiler_needs_no_gallery_no_lock_and_no_home(
         compile_query(WEIGHTED, tiny, {"other": other})
 
 
+@pytest.mark.slow
 def test_nothing_is_written_by_search_learning_and_gair(
-    engine: Engine, client: QdrantClient, tmp_path: Path
+    engine: Engine, client: QdrantClient, server: RestServer, tmp_path: Path
 ) -> None:
     before = catalogue.dump(client)
+    server.written.clear()
     engine.search(WEIGHTED, 3, where="product.price>10", group_by="product_id", gair=True, config=QUICK)
     engine.search_batch(["a dress", WEIGHTED], 3, filter=models.Filter())
     engine.similar(product(1), 3)
@@ -127,6 +129,7 @@ def test_nothing_is_written_by_search_learning_and_gair(
     assert engine.status()["images"] == SIZE
     engine.close()
     assert catalogue.dump(client) == before
+    assert server.written == []
     assert sorted(engine.tokens.names()) == ["by-photos", "by-points", "my-dress"]
 
 
@@ -200,6 +203,7 @@ def test_a_model_must_be_named_and_fit(client: QdrantClient, tiny: Encoder, home
         by_name.index(home)
 
 
+@pytest.mark.slow
 def test_a_concept_is_learned_from_points_alone(engine: Engine, features: np.ndarray) -> None:
     """Its facts say how; its features are those of the points; the points are no negatives of it."""
     from gair_search.tokens import facts
@@ -228,6 +232,8 @@ def test_what_is_learned_need_not_be_stored(engine: Engine) -> None:
     assert len(engine.search(query, 3)) == 3
 
 
-def test_deleting_is_said_and_done(engine: Engine, client: QdrantClient) -> None:
+def test_deleting_is_said_and_done(engine: Engine, client: QdrantClient, server: RestServer) -> None:
+    server.written.clear()
     engine.delete([3, 99])
+    assert len(server.written) <= 1  # none at all in the client's own engine
     assert client.count(NAME).count == SIZE - 1

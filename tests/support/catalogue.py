@@ -75,7 +75,17 @@ def fill(
 
 
 def dump(client: QdrantClient, name: str = NAME) -> tuple[Any, ...]:
-    """All that a collection is and holds, to be compared."""
+    """All that a collection is and holds, to be compared.
+
+    Vectors to six digits: the client's own engine normalises what it holds with every search.
+    """
     records, _ = client.scroll(name, limit=10_000, with_payload=True, with_vectors=True)
     info = client.get_collection(name)
-    return info.config.model_dump(), info.payload_schema, [record.model_dump() for record in records]
+    stored = [(record.id, record.payload, _rounded(record.vector)) for record in records]
+    return info.config.model_dump(), info.payload_schema, stored
+
+
+def _rounded(vector: Any) -> Any:
+    if isinstance(vector, dict):
+        return {name: _rounded(own) for name, own in vector.items()}
+    return [round(value, 6) for value in vector]

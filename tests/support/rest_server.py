@@ -24,6 +24,7 @@ class RestServer:
         requests: how many were asked.
         created: the body of the last request that made a collection.
         indexed: the payload fields that were indexed.
+        written: the requests that would change anything.
     """
 
     url: str = ""
@@ -34,8 +35,22 @@ class RestServer:
     requests: int = 0
     created: dict[str, Any] = field(default_factory=dict)
     indexed: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
     client: QdrantClient = field(default_factory=lambda: QdrantClient(":memory:"))
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_READING = {
+    ("GET", "exists"),
+    ("GET", ""),
+    ("POST", "points"),
+    ("POST", "points/count"),
+    ("POST", "points/scroll"),
+    ("POST", "points/query"),
+    ("POST", "points/query/batch"),
+    ("POST", "points/query/groups"),
+}
+"""Requests that change nothing; whatever else there is counts as writing."""
 
 
 def _answer(server: RestServer, method: str, parts: list[str], body: dict[str, Any]) -> Any:
@@ -44,6 +59,8 @@ def _answer(server: RestServer, method: str, parts: list[str], body: dict[str, A
     if parts == ["collections"]:
         return client.get_collections()
     name, rest = parts[1], "/".join(parts[2:])
+    if (method, rest) not in _READING:
+        server.written.append(f"{method} {rest}")
     if (method, rest) == ("GET", "exists"):
         return {"exists": client.collection_exists(name)}
     if (method, rest) == ("GET", ""):
