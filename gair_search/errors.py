@@ -72,6 +72,10 @@ class DatasetError(GairError):
     """A benchmark's data set is missing, incomplete, or not in its official layout."""
 
 
+class MissingPackageError(GairError, ImportError):
+    """A package of an extra is missing; the text says which extra brings it."""
+
+
 class EmbedderMismatchError(GalleryError):
     """The gallery's vectors were made by another embedder than the one in use."""
 

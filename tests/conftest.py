@@ -1,5 +1,6 @@
 """Fixtures: a home of its own for every test, the bundled model, galleries of each kind."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 # the same examples in every run, however slow the machine is
 settings.register_profile("gair", deadline=None, derandomize=True)
 settings.load_profile("gair")
+
+# the frameworks that we have retrievers for report their use unless told not to, Haystack from its import on
+os.environ |= {
+    "HAYSTACK_TELEMETRY_ENABLED": "false",
+    "LANGSMITH_TRACING": "false",
+    "LANGCHAIN_TRACING_V2": "false",
+}
 
 
 @pytest.fixture(autouse=True)

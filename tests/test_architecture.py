@@ -22,6 +22,7 @@ ORDER = (
     ("searching",),
     ("engine",),
     ("async_engine",),
+    ("integrations",),
     ("indexer",),
     ("benchmarks",),
     ("cli",),

@@ -1,0 +1,1 @@
+"""Retrievers for other frameworks, one module each: LangChain, LlamaIndex, Haystack. Importing this imports none."""
