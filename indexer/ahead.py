@@ -134,7 +134,7 @@ class ItemLoader:
         pool = ThreadPoolExecutor(self.threads, "gair-decode")
         try:
             while True:
-                while self.failure is None and self._has_room() and self._take_chunk(pool):
+                while len(self._waiting) <= self.chunk + self.threads and self._take_chunk(pool):
                     pass
                 if not self._waiting:
                     return
@@ -150,19 +150,15 @@ class ItemLoader:
             if not self._pending[own]:
                 del self._pending[own]
 
-    def _has_room(self) -> bool:
-        """Whether another chunk may be taken."""
-        return len(self._waiting) <= self.chunk + self.threads and self._held_bytes() < HELD_BYTES
-
     def _held_bytes(self) -> int:
         """Of content that waits for its decoding."""
         return sum(n_bytes for n_bytes, future in self._waiting if not future.done())
 
     def _take_chunk(self, pool: ThreadPoolExecutor) -> bool:
-        """Take some items and set the threads to work on them; whether there were any."""
+        """Take some items and set the threads to work on them; whether there were any, and room for them."""
         taken: list[_Task | SkippedItem] = []
         room = HELD_BYTES - self._held_bytes()
-        while len(taken) < self.chunk and room > 0:
+        while len(taken) < self.chunk and room > 0 and self.failure is None:
             task = self._take_item()
             if task is None:
                 break

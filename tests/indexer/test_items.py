@@ -265,6 +265,16 @@ def test_of_several_items_with_one_id_the_last_wins() -> None:
     assert all(len(set(batch)) == len(batch) for batch in kept.batches)
 
 
+def test_an_id_that_comes_twice_is_looked_up_when_it_is_stored_and_not_before() -> None:
+    kept = Kept()
+    index([(0, plain(0), {})], kept)
+    again = [(0, plain(1), {}), (0, plain(0), {})]  # the first is not stored when the second is taken
+    assert counts(index(again, kept)) == {"embedded": 2}
+    assert is_of(kept.points[0].vector, plain(0))
+    others = [(i, plain(i), {}) for i in range(1, 60)]
+    assert counts(index([*again, *others, again[1]], kept)) == {"embedded": 61, "unchanged": 1}
+
+
 def test_equal_content_of_a_batch_goes_through_the_tower_once() -> None:
     kept = Kept()
     shapes: list[int] = []

@@ -173,10 +173,24 @@ def test_a_redirect_to_this_machine_is_refused(names, monkeypatch: pytest.Monkey
         assert inner.requests == []
 
 
-@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/a", "gopher://127.0.0.1/", "//"])
+@pytest.mark.parametrize(
+    "location", ["file:///etc/passwd", "ftp://127.0.0.1/a", "gopher://127.0.0.1/", "data:image/png,a"]
+)
 def test_redirects_lead_to_web_addresses_alone(location: str) -> None:
-    with web_server({"/a.jpg": redirect(location)}) as server, pytest.raises(ImageError):
+    with (
+        web_server({"/a.jpg": redirect(location)}) as server,
+        pytest.raises(ImageError, match=r"only http:// and https:// addresses are fetched"),
+    ):
         fetch(server.url("/a.jpg"), LOCAL)
+
+
+def test_user_and_password_are_refused_in_redirects_too() -> None:
+    with web_server({"/b.jpg": answer(PHOTO)}) as server:
+        secret = server.url("/b.jpg", "user:hunter2@127.0.0.1")
+        server.answers["/a.jpg"] = redirect(secret)
+        for url in (secret, server.url("/a.jpg")):
+            with pytest.raises(ImageError, match=r"^127\.0\.0\.1: an address with a user or password"):
+                fetch(url, LOCAL)
 
 
 def test_redirects_are_counted() -> None:

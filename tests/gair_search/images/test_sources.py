@@ -1,6 +1,7 @@
 import io
 import os
 import threading
+import time
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -377,6 +378,7 @@ def test_plugins_are_loaded_once_by_whichever_thread_is_first(monkeypatch: pytes
 
     def count() -> None:
         calls.append(threading.get_ident())
+        time.sleep(0.02)  # the other threads come meanwhile
         register()
 
     monkeypatch.setattr(pillow_heif, "register_heif_opener", count)
