@@ -13,18 +13,24 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.core
 import typer.main
 from markdown_it import MarkdownIt
+from qdrant_client import QdrantClient
+from qdrant_client import models as qdrant
 from support.pervl import make_pervl
+from support.rest_server import rest_server
 from test_architecture import ORDER
 
 import gair_search
 from gair_search import Engine
 from gair_search.benchmarks.fashion_world import instance, render, scene
 from gair_search.cli import app
+from gair_search.encoder import models
+from gair_search.encoder.clip import Encoder
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -182,6 +188,36 @@ def concept(photos: Path, learned: Path, home: Path) -> None:
     shutil.copy2(learned, photos)
 
 
+@pytest.fixture(scope="session")
+def shop(pictures: Path) -> QdrantClient:
+    """A catalogue that gair-search did not make: the photos by their numbers, some vectors, nested payloads."""
+    encoder = Encoder(models.resolve("gair-mini"), "cpu")
+    features = encoder.encode_files(sorted((pictures / "photos").iterdir()))
+    client = QdrantClient(":memory:")
+    layout = {
+        "clip": qdrant.VectorParams(size=features.shape[1], distance=qdrant.Distance.COSINE),
+        "title": qdrant.VectorParams(size=3, distance=qdrant.Distance.DOT),
+    }
+    client.create_collection("catalogue", vectors_config=layout)
+    for i, vector in enumerate(features):
+        payload = {
+            "product": f"p{i // 2}",
+            "stock": {"here": i % 3 > 0, "price": 7 * i},
+            "tenant": ("north", "south")[i % 2],
+        }
+        own = {"clip": vector.tolist(), "title": [0.0, 1.0, 0.0]}
+        client.upsert("catalogue", [qdrant.PointStruct(id=i, vector=own, payload=payload)])
+    return client
+
+
+@pytest.fixture
+def catalogue(shop: QdrantClient, photos: Path) -> Iterator[dict[str, Any]]:
+    """`client` and `address` of a server with the collection `catalogue`."""
+    with rest_server() as server:
+        server.client = shop
+        yield {"client": QdrantClient(url=server.url, check_compatibility=False), "address": server.url}
+
+
 @pytest.fixture
 def export(photos: Path) -> None:
     """`gair-mini-sd/` is what `gair models export` writes."""
@@ -207,10 +243,11 @@ def run_gair(words: list[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("block", [block for block in PYTHON if not block.reason], ids=str)
 def test_python_runs(block: Block, request: pytest.FixtureRequest, photos: Path) -> None:
-    for name in block.needs:
-        request.getfixturevalue(name)
+    names: dict[str, Any] = {"__name__": "docs"}
+    for need in block.needs:
+        names |= request.getfixturevalue(need) or {}
     code = "\n" * block.line + block.text  # so that a traceback shows the page's own lines
-    exec(compile(code, block.page, "exec"), {"__name__": "docs"})
+    exec(compile(code, block.page, "exec"), names)
 
 
 @pytest.mark.slow

@@ -58,3 +58,22 @@ def test_the_demos_photos_are_there_to_be_copied(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     names = {path.name for path in load("demo").sample_photos().iterdir()}
     assert {"chelsea.png", "coffee.png", "flower.jpg"} <= names
+
+
+def test_a_stranger_s_catalogue_is_searched_in_ten_lines() -> None:
+    """From gair-search's import to the first hit, as the example has it."""
+    lines = (EXAMPLES / "attach.py").read_text("utf-8").splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.strip().startswith("from gair_search import"))
+    end = next(i for i, line in enumerate(lines) if i > begin and "engine.search(" in line)
+    assert len([line for line in lines[begin : end + 1] if line.strip()]) <= 10
+
+
+@pytest.mark.slow
+def test_the_catalogue_s_concept_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+    """Products 0 to 7 are the dress in eight places; it is learned from three of them."""
+    load("attach").main()
+    weighted, learned = capsys.readouterr().out.split("<my-dress> in the snow\n")
+    assert weighted.count("product ") == 3
+    found = [int(line.split("product ")[1].split(",")[0]) for line in learned.splitlines()]
+    assert len(found) == 3
+    assert set(found) <= set(range(8))
