@@ -213,6 +213,7 @@ class Parts:
             "fits": stored.same_as(self.spec.embedder_id) if stored else None,
             "concepts": self.tokens.names(),
             "active": self.tokens.active_name,
+            **self.gallery.facts(),
         }
 
     def check(self) -> None:

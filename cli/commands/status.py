@@ -20,9 +20,12 @@ def status(
     if as_json:
         output.print_json(facts)
         return
-    embedder = facts["embedder"]
-    typer.echo(f"gallery   {facts['gallery']}: {facts['images']} images")
-    if embedder is None:
+    embedder, layout = facts["embedder"], facts.get("collection")
+    typer.echo(f"gallery   {facts['gallery']}: {facts['images']} {'points' if layout else 'images'}")
+    if layout:
+        named = f"vector {layout['vector']}" if layout["vector"] else "its only vector"
+        typer.echo(f"          attached; {named}, {layout['dim']} dimensions, {layout['distance']}")
+    elif embedder is None:
         typer.echo("          not made yet; make it with: gair index FOLDER")
     else:
         typer.echo(f"          made with {embedder['name']}, {embedder['dim']} dimensions")

@@ -65,6 +65,11 @@ class AttachedGallery(CollectionGallery):
     def fields(self) -> Mapping[str, Kind]:
         return self.layout.fields
 
+    def facts(self) -> dict[str, Any]:
+        layout = self.layout
+        described = {"vector": layout.vector, "dim": layout.dim, "distance": layout.distance}
+        return {"collection": {"name": self.collection, **described, "fields": dict(layout.fields)}}
+
     def require_dim(self, model: str, dim: int) -> None:
         """Check that vectors of a model's length can be compared with those stored. Raises EmbedderMismatchError."""
         if dim != self.layout.dim:

@@ -267,6 +267,10 @@ class Gallery(ABC):
     def count(self) -> int:
         """How many images are stored; 0 where the gallery does not exist yet."""
 
+    def facts(self) -> dict[str, Any]:
+        """What else there is to say of it, as JSON values."""
+        return {}
+
     def optimize(self) -> None:  # noqa: B027 - a server does this by itself
         """Bring the index up to date after much was written."""
 
