@@ -142,24 +142,24 @@ def test_a_second_run_embeds_what_is_new_alone(gallery: Gallery) -> None:
 
     gallery.ensure(EMBEDDER)
 
-    def stored(ids: Sequence[int | str]) -> dict[int | str, Mapping[str, Any]]:
-        return {record.id: record.payload for record in gallery.records() if record.id in ids}
-
     def run(items: list[Any]) -> dict[str, int]:
-        return counts(index_items(items, SMALL, mean_colors, gallery, batch_size=3, stored=stored))
+        return counts(index_items(items, SMALL, mean_colors, gallery, batch_size=3, stored=gallery.payloads))
 
     payload = {"price": 1.0, "n": 2**63 - 1, "deep": {"a": [None, True]}, "": "é"}
-    items = [(uid(i), plain(i), payload | {"i": i}) for i in range(1, 8)]
+    ids = [uid(i) if i % 2 else i for i in range(8)]
+    items = [(ids[i], plain(i), payload | {"i": i}) for i in range(1, 8)]
     assert run(items) == {"embedded": 7}
     assert run(items) == {"unchanged": 7}
     items[2] = (uid(3), plain(3), {"i": "new"})
+    items[3] = (4, plain(4), {"i": "new"})
     items[4] = (uid(5), plain(50), payload)
-    assert run(items) == {"embedded": 1, "reused": 1, "unchanged": 5}
+    assert run(items) == {"embedded": 1, "reused": 2, "unchanged": 4}
     assert run(items) == {"unchanged": 7}
-    vectors = gallery.vectors([uid(3), uid(5)])
+    vectors = gallery.vectors([uid(3), 4, uid(5)])
     assert is_of(vectors[uid(3)], plain(3))
+    assert is_of(vectors[4], plain(4))
     assert is_of(vectors[uid(5)], plain(50))
-    payloads = stored([uid(3)])
+    payloads = gallery.payloads([uid(3)])
     assert set(payloads[uid(3)]) == {"i", "content_hash", "width", "height", "format", "taken_at"}
     assert gallery.count() == 7
 
