@@ -71,8 +71,14 @@ def engine(client: QdrantClient, tiny: Encoder, generator: Generator, token: Cus
 def test_a_query_asked_four_ways_has_one_answer(
     engine: Engine, client: QdrantClient, tiny: Encoder, features: np.ndarray, tmp_path: Path
 ) -> None:
-    """Attached; the vector alone and the user's client; a gallery of our own; LangChain's are beside it."""
+    """Attached; the vector alone, and the user's client; a gallery of our own; through LangChain."""
+    from gair_search.integrations.langchain import LangchainRetriever
+
     hits = engine.search(WEIGHTED, 5)
+    documents = LangchainRetriever(engine=engine, k=5).invoke(WEIGHTED)
+    assert [(one.metadata["id"], one.metadata["score"]) for one in documents] == [
+        (hit.id, pytest.approx(hit.score, abs=1e-6)) for hit in hits
+    ]
     query = compile_query(WEIGHTED, tiny, concepts=engine.tokens)
     found = client.query_points(NAME, query=query.vector.tolist(), using="clip", limit=5).points
     assert [(hit.id, hit.score) for hit in hits] == [
