@@ -105,8 +105,9 @@ def test_filters_of_a_run_replace_the_components_own_and_the_rest_holds(engine: 
     assert [key for key, _ in found(retriever.run(PROMPT, dear))] == ["0", "1", str(IDS[5]), "4"]
     with pytest.raises(FilterError, match="AND, OR, NOT"):
         retriever.run(PROMPT, {"operator": "XOR", "conditions": [CHEAP]})
-    with pytest.raises(FilterError, match="operator"):
-        HaystackRetriever(engine, filters={"price": 3})
+    for given in (engine, {"db": "gallery"}):  # at once, though nothing is opened yet
+        with pytest.raises(FilterError, match="operator"):
+            HaystackRetriever(given, filters={"price": 3})
 
 
 def test_options(engine: Engine) -> None:

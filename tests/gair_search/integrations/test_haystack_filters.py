@@ -112,6 +112,8 @@ def test_times(client: QdrantClient) -> None:
         assert passing(client, compare("meta.made", ">=", at)) == {3, 4}
         assert passing(client, compare("meta.made", ">", at)) == {4}
     assert passing(client, compare("meta.made", "<", "2025-01-01")) == {3}
+    (condition,) = read_filters(compare("meta.made", "<", noon.replace(tzinfo=None)), None).must
+    assert condition.range.lt.isoformat() == "2024-05-01T12:00:00+00:00"  # whatever the machine's own zone is
     assert passing(client, compare("meta.made", "==", noon)) == {3}
     assert passing(client, compare("meta.made", "==", "2024-05-01T12:00:00Z")) == {3}
 
