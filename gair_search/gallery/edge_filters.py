@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import qdrant_edge as edge
 
 from gair_search.errors import FilterError
@@ -58,7 +59,7 @@ def _from_condition(condition: Condition) -> edge.FieldCondition:
         bound = edge.RangeDateTime(**bounds) if condition.of_times else edge.RangeFloat(**bounds)
         return edge.FieldCondition(key, range=bound)
     if isinstance(condition, BoolMatch):
-        return edge.FieldCondition(key, match=edge.MatchValue(condition.value))
+        return edge.FieldCondition(key, match=_match_bool(condition.value))
     match = edge.MatchSubstring if condition.contains else edge.MatchValue
     return edge.FieldCondition(key, match=match(condition.value))
 
@@ -105,7 +106,8 @@ def _from_field_condition(model: Any) -> edge.FieldCondition:
     parts: dict[str, Any] = {"is_empty": model.is_empty, "is_null": model.is_null}
     if (match := model.match) is not None:
         name = type(match).__name__
-        parts["match"] = getattr(edge, name)(getattr(match, _MATCHES[name]))
+        value = getattr(match, _MATCHES[name])
+        parts["match"] = _match_bool(value) if isinstance(value, bool) else getattr(edge, name)(value)
     if (bounds := model.range) is not None:
         sides = {side: getattr(bounds, side) for side in _SIDES}
         times = type(bounds).__name__ == "DatetimeRange"
@@ -125,6 +127,11 @@ def _from_field_condition(model: Any) -> edge.FieldCondition:
         ]
         parts["geo_polygon"] = edge.GeoPolygon(rings[0], rings[1:] or None)
     return edge.FieldCondition(model.key, **parts)
+
+
+def _match_bool(value: bool) -> edge.MatchValue:
+    """A match of a truth value. The engine takes Python's own for an integer, and numpy's for what it is."""
+    return edge.MatchValue(np.bool_(value))  # type: ignore[arg-type]
 
 
 def _place(point: Any) -> edge.GeoPoint:

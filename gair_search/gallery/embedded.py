@@ -118,7 +118,7 @@ class EmbeddedGallery(Gallery):
             embedder = EmbedderId.from_metadata(facts["embedder"])
             with _translate_errors(f"the gallery at {self.folder} can't be opened"):
                 self._shard = edge.EdgeShard.load(str(self.folder / "shard"))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             self.close()
             raise GalleryError(f"{self._metadata} is damaged ({error!r}); index the photos anew") from error
         except GalleryError:

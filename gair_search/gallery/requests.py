@@ -116,7 +116,7 @@ def explain_failure(error: Exception, name: str, secret: str | None = None) -> G
     status = error.status_code if isinstance(error, UnexpectedResponse) else None
     code = error.code() if isinstance(error, grpc.RpcError) and hasattr(error, "code") else None
     if status in (401, 403) or code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-        reason = "the server refused the API key; check GAIR_API_KEY"
+        reason = "the server refused the API key; check GAIR_API_KEY, or the key of your own client"
     elif isinstance(error, ResponseHandlingException) or code in GRPC_TRANSIENT:
         reason = f"the server could not be reached ({error}); is Qdrant running there?"
     elif status is not None:
