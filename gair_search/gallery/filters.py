@@ -167,8 +167,8 @@ def no_field(field: str, fields: Mapping[str, Kind]) -> str:
 
 
 def _kind_as_written(typed: str, op: str) -> Kind:
-    """How a value of an unknown field is compared."""
-    if "~" in op or typed[0] in "'\"":
+    """How a value of an unknown field is compared; what stands in quotes has none of the forms below."""
+    if "~" in op:
         return "text"
     if typed.lower() in ("true", "false"):
         return "bool"

@@ -1,6 +1,7 @@
 """Collections that gair-search did not make, in the client's own engine and over real HTTP."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -278,6 +279,8 @@ def test_a_gallery_of_our_own_can_be_attached(client: QdrantClient) -> None:
     gallery = AttachedGallery(client, "photos")
     assert (gallery.embedder, gallery.vector) == (EMBEDDER, "image")
     gallery.require(EMBEDDER)
+    with pytest.raises(EmbedderMismatchError, match="was made with"):
+        gallery.require(replace(EMBEDDER, weights="other"))
 
 
 def test_the_key_never_appears() -> None:
