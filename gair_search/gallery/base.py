@@ -1,5 +1,6 @@
 """The gallery's interface: what the engine and the indexer ask of Qdrant, whichever form it has."""
 
+import operator
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -138,8 +139,8 @@ def as_hits(points: Iterable[Any], groups: Sequence[str | int | None] | None = N
 
 
 def as_id(raw: Any) -> PointId:
-    """A point's id as Qdrant's clients give it: an integer, or a UUID in some form."""
-    return raw if isinstance(raw, int) else str(raw)
+    """A point's id as the clients take it, from an integer of any library or a UUID in some form."""
+    return operator.index(raw) if hasattr(raw, "__index__") else str(raw)
 
 
 def leave_out(path: str, hits: Iterable[Hit]) -> list[Hit]:

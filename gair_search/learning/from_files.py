@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gair_search.errors import ConceptError
-from gair_search.gallery import PointId
+from gair_search.gallery import PointId, as_id
 from gair_search.generation.generator import Generator
 from gair_search.images.fetching import AllowUrls, UrlConfig, url_config
 from gair_search.images.folders import Skipped, class_folders, find_photos
@@ -152,7 +152,7 @@ def _read_points(
     if photos:
         raise ConceptError(f"<{name}>: give photos or points to learn from, not both")
     parts.check()
-    ids = [point if isinstance(point, int) else str(point) for point in points]
+    ids = [as_id(point) for point in points]
     stored = parts.gallery.vectors(ids)
     if missing := [i for i in ids if i not in stored]:
         raise ConceptError(f"<{name}>: {parts.gallery.name} has no vector of the points {missing[:10]}")

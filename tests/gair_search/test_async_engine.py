@@ -287,3 +287,11 @@ def test_a_gallery_of_our_own_is_searched_in_threads(tmp_path: Path, tiny: Encod
             assert len((await one.search_batch(["a dress"], 2))[0]) == 2
 
     asyncio.run(main())
+
+
+def test_it_has_every_method_of_the_engine() -> None:
+    """Save for what an engine has open, which its own `engine` has."""
+    within = {"check", "device", "encoder", "generator", "attach_gallery"}
+    within |= {"search_request", "batch_requests", "similar_request"}
+    public = {name for name in dir(Engine) if not name.startswith("_")}
+    assert public - within <= set(dir(AsyncEngine))

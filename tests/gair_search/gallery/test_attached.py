@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +69,20 @@ def test_hits_are_the_nearest_points_whatever_the_vector_is_called(
     assert all(vector.shape == (4,) for vector in stored.values())
     assert gallery.count() == 8
     assert {record.id for record in gallery.records(["sku"])} == {hit.id for hit in hits}
+
+
+def test_a_local_path_and_points_without_payload(tmp_path: Path) -> None:
+    client = QdrantClient(path=str(tmp_path / "qdrant"))
+    fill(client, VECTORS)
+    client.upsert(NAME, [models.PointStruct(id=100, vector=[50.0, 0, 0, 0])])
+    hits = AttachedGallery(client, NAME).search(QUERY, 2)
+    assert [(hit.id, hit.payload) for hit in hits] == [
+        (100, {}),
+        (cosines()[0][0], catalogue.payload(cosines()[0][0])),
+    ]
+    client.upsert(NAME, [models.PointStruct(id=100, vector=[50.0, 0, 0, 0], payload={"path": 7})])
+    assert AttachedGallery(client, NAME).search(QUERY, 1)[0].path is None
+    client.close()
 
 
 def test_the_only_vector_needs_no_name(client: QdrantClient) -> None:

@@ -13,8 +13,9 @@ from support.points import EMBEDDER
 from support.rest_server import RestServer, rest_server
 
 from gair_search.errors import FilterError
-from gair_search.gallery import Gallery, GalleryConfig, Point, SearchRequest
+from gair_search.gallery import Gallery, GalleryConfig, Point, SearchRequest, as_id
 from gair_search.gallery.embedded import EmbeddedGallery
+from gair_search.gallery.requests import search_arguments
 from gair_search.gallery.server import ServerGallery
 
 SIZE = 12
@@ -254,3 +255,14 @@ def test_ids_of_both_kinds_live_side_by_side(tmp_path: Path) -> None:
         gallery.delete([2**63])
         assert [hit.id for hit in gallery.search(QUERY, 5)] == [unique]
         gallery.close()
+
+
+def test_exact_searches_say_so_to_the_server() -> None:
+    _, plain = search_arguments(SearchRequest(QUERY), "photos", "image")
+    _, exact = search_arguments(SearchRequest(QUERY, exact=True), "photos", "image")
+    assert (plain["search_params"], exact["search_params"].exact) == (None, True)
+
+
+def test_ids_of_other_libraries_are_ids() -> None:
+    unique = uuid.UUID(int=7)
+    assert [as_id(raw) for raw in (3, np.int64(3), unique, str(unique))] == [3, 3, str(unique), str(unique)]
