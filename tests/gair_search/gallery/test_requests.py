@@ -266,3 +266,20 @@ def test_exact_searches_say_so_to_the_server() -> None:
 def test_ids_of_other_libraries_are_ids() -> None:
     unique = uuid.UUID(int=7)
     assert [as_id(raw) for raw in (3, np.int64(3), unique, str(unique))] == [3, 3, str(unique), str(unique)]
+
+
+def test_groups_are_found_however_many_points_one_of_them_has(tmp_path: Path) -> None:
+    """The first forty points are all of one product, and two more products come after them."""
+    for gallery in (EmbeddedGallery(tmp_path / "g"), ServerGallery(QdrantClient(":memory:"), "p", "memory")):
+        gallery.ensure(EMBEDDER)
+        angles = np.linspace(0, 1, 42)
+        points = [
+            Point(i, np.array([np.cos(a), np.sin(a), 0], np.float32), {"product": max(i - 39, 0), "on": True})
+            for i, a in enumerate(angles)
+        ]
+        gallery.upsert(points)
+        nearest = np.array([1, 0, 0], np.float32)
+        hits = gallery.answer(SearchRequest(nearest, 3, group_by="product"))
+        assert [(hit.group, hit.id) for hit in hits] == [(0, 0), (1, 40), (2, 41)]
+        assert gallery.answer(SearchRequest(nearest, 3, group_by="on")) == []  # truth values name no group
+        gallery.close()
