@@ -1,6 +1,7 @@
 """An engine on a catalogue that a stranger made: everything works, and nothing is written."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,29 @@ def test_what_is_learned_need_not_be_stored(engine: Engine) -> None:
     assert engine.tokens.names() == ["my-dress"]
     query = compile_query("a <mine> dress", engine.encoder, {"mine": lesson.token})
     assert len(engine.search(query, 3)) == 3
+
+
+def test_points_of_any_length_are_learned_from_by_their_direction(
+    tiny: Encoder, features: np.ndarray
+) -> None:
+    from gair_search.learning.from_files import _read_points
+
+    client = QdrantClient(":memory:")
+    fill(client, features * np.linspace(1, 9, SIZE, dtype=np.float32)[:, None], distance=models.Distance.DOT)
+    read = _read_points(Engine.attach(client, NAME, tiny), "mine", [], [4, 5, 6])
+    assert np.allclose(read.images, features[4:7], atol=1e-6)
+    assert read.sources == [4, 5, 6]
+
+
+def test_a_collection_of_our_own_made_with_other_weights_is_refused(tiny: Encoder) -> None:
+    from gair_search.gallery.server import ServerGallery
+
+    client = QdrantClient(":memory:")
+    ServerGallery(client, "photos", "here").ensure(replace(tiny.embedder_id, weights="other"))
+    engine = Engine.attach(client, "photos", tiny)
+    for ask in (lambda: engine.search("a dress"), lambda: engine.similar(product(1))):
+        with pytest.raises(EmbedderMismatchError, match="was made with"):
+            ask()
 
 
 def test_deleting_is_said_and_done(engine: Engine, client: QdrantClient, server: RestServer) -> None:

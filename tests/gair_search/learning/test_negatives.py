@@ -59,6 +59,8 @@ def test_a_gallery_gives_what_is_near_the_parent_and_not_the_concept(tmp_path: P
     assert np.allclose(found, at(62, 50, 120), atol=1e-6)  # nearest to the parent first
     assert np.allclose(from_gallery(gallery, parent, concept, 1), at(62), atol=1e-6)
     assert np.allclose(from_gallery(gallery, parent, concept), at(62, 50, 75, 120), atol=1e-6)
+    (own,) = (record.id for record in gallery.records() if record.payload["path"].endswith("own"))
+    assert np.allclose(from_gallery(gallery, parent, concept, without=[own]), at(62, 50, 120), atol=1e-6)
     # all is the concept: nothing is left, in the right shape
     everything = [tmp_path / name for name in angles]
     assert from_gallery(gallery, parent, concept, without=everything).shape == (0, 3)
