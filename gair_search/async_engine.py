@@ -10,9 +10,11 @@ import os
 import threading
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from gair_search.engine import Engine
+from gair_search.errors import GalleryError
 from gair_search.gallery import Hit, PointId, SearchOptions, leave_out
 from gair_search.images.fetching import AllowUrls
 from gair_search.images.sources import ImageSource
@@ -82,6 +84,8 @@ class AsyncEngine:
         from gair_search.gallery.async_collection import AsyncCollection, BlockingClient
         from gair_search.gallery.attached import AttachedGallery
 
+        if not iscoroutinefunction(getattr(client, "get_collection", None)):
+            raise GalleryError(f"client: expected an AsyncQdrantClient, not {type(client).__name__}")
         blocking = BlockingClient(client, asyncio.get_running_loop())
         gallery = await asyncio.to_thread(AttachedGallery, blocking, collection, vector)
         options = (tokens, device, start_fraction, generator)

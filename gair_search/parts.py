@@ -148,6 +148,11 @@ class Parts:
         """`attach` to a gallery that is open; arguments and errors as there."""
         encoder = None if model is None or isinstance(model, str) else model
         if encoder is not None:
+            if not hasattr(encoder, "spec"):
+                raise ModelError(
+                    f"model: expected a name or an Encoder, not {type(encoder).__name__}; Encoder.from_open_clip makes "
+                    f"one of what open_clip gives"
+                )
             spec = encoder.spec
         elif model is None and gallery.embedder is None and not os.environ.get("GAIR_MODEL"):
             raise ModelError(

@@ -1,6 +1,7 @@
 """The attached gallery: a collection of somebody else's, as it is, through their own client."""
 
 from collections.abc import Mapping, Sequence
+from inspect import iscoroutinefunction
 from typing import Any
 
 from qdrant_client import models
@@ -43,6 +44,10 @@ class AttachedGallery(CollectionGallery):
         """
         if not hasattr(client, "query_points") or not hasattr(client, "get_collection"):
             raise GalleryError(f"client: expected a qdrant_client.QdrantClient, not {type(client).__name__}")
+        if iscoroutinefunction(client.get_collection):
+            raise GalleryError(
+                "client: expected a QdrantClient; AsyncEngine.attach takes an AsyncQdrantClient"
+            )
         super().__init__(client, collection, name or f"collection {collection}", vector, secret)
         if not self._ask(lambda: client.collection_exists(collection)):
             names = sorted(one.name for one in self._ask(client.get_collections).collections)

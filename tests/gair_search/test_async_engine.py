@@ -274,6 +274,12 @@ def test_the_loop_s_own_thread_is_not_blocked(
     run(server, tiny, generator, ask)
 
 
+def test_a_client_that_is_not_async_is_refused(catalogue_client: QdrantClient, tiny: Encoder) -> None:
+    for client in (catalogue_client, "http://localhost:6333"):
+        with pytest.raises(GalleryError, match="expected an AsyncQdrantClient"):
+            asyncio.run(AsyncEngine.attach(client, NAME, tiny))
+
+
 def test_a_gallery_of_our_own_is_searched_in_threads(tmp_path: Path, tiny: Encoder) -> None:
     make_photos(tmp_path / "photos", 4)
 

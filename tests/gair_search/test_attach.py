@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from qdrant_client import QdrantClient, models
+from qdrant_client import AsyncQdrantClient, QdrantClient, models
 from support import catalogue
 from support.catalogue import NAME, fill
 from support.gair import PROMPT, QUICK
@@ -204,6 +204,10 @@ def test_a_model_must_be_named_and_fit(client: QdrantClient, tiny: Encoder, home
         Engine.attach(client, NAME, "gair-mini", vector="clip")
     with pytest.raises(GalleryError, match="several vectors"):
         Engine.attach(client, NAME, tiny)
+    with pytest.raises(ModelError, match="expected a name or an Encoder, not TextTower"):
+        Engine.attach(client, NAME, tiny.text_tower, vector="clip")  # type: ignore[arg-type]
+    with pytest.raises(GalleryError, match=r"AsyncEngine\.attach takes an AsyncQdrantClient"):
+        Engine.attach(AsyncQdrantClient(":memory:"), NAME, tiny)
     by_name = Engine.attach(client, NAME, tiny.spec.name, vector="clip", tokens=home / "others")
     assert (by_name.model, by_name.tokens.folder) == (tiny.spec.name, home / "others")
     with pytest.raises(GalleryError, match="index_images"):
