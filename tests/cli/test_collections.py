@@ -48,6 +48,7 @@ def test_query_asks_the_collection(
     assert server.written == []
 
 
+@pytest.mark.slow
 def test_query_takes_filters_offsets_and_groups(gair: Gair, place: list[str], tmp_path: Path) -> None:
     every = json.loads(gair("query", "a blob", "-k", SIZE, "--json", *place)[1])["hits"]
     rest = json.loads(gair("query", "a blob", "-k", 2, "--offset", 3, "--json", *place)[1])["hits"]

@@ -83,6 +83,7 @@ def test_a_folder_of_negatives_and_a_broken_photo(gair: Gair, photos: Path, tmp_
     assert facts.attributes(TokenStore().get("d")) == ["red", "old", "worn"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["joint", "textual-inversion"])
 def test_with_a_generator(gair: Gair, photos: Path, tiny_folder: Path, tmp_path: Path, method: str):
     model = f"local-dir:{tiny_folder}"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from support.cli import Gair
 from support.generator import MINI_WIDTH
 
@@ -16,6 +17,7 @@ from gair_search.tokens.custom_token import CustomToken
 from gair_search.tokens.store import TokenStore
 
 
+@pytest.mark.slow
 def test_the_page_shows_quality_norms_affinity_and_losses(
     gair: Gair, stored: Callable[..., CustomToken], encoder: Encoder, tmp_path: Path
 ) -> None:

@@ -362,6 +362,7 @@ def test_its_text_encoder_is_exported(make: Callable[..., Any]) -> None:
     assert exported.config.projection_dim == 16
 
 
+@pytest.mark.slow
 def test_the_id_is_of_what_the_encoder_computes() -> None:
     """The same in half precision; another with other weights, activation, heads or preparation of images."""
     model = clip()
@@ -417,6 +418,7 @@ def test_models_and_encoders_of_inference_mode_can_be_learned_with() -> None:
     learn(encoder)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_is_seen_through() -> None:
     model = clip()
     encoder = view(torch.compile(model))

@@ -135,6 +135,7 @@ def test_the_generator_draws_what_a_caption_says(
         )
 
 
+@pytest.mark.slow
 def test_diffusers_loads_the_generator_and_draws_the_same(encoder: Encoder, generator: Generator) -> None:
     folder = pipeline_folder(encoder.spec)
     pipe = StableDiffusionPipeline.from_pretrained(folder)

@@ -22,6 +22,7 @@ def hit_with(payload: dict[str, object], group: str | None = None) -> Hit:
     return Hit(2, 0.5, path if isinstance(path, str) else None, 7, payload, group)
 
 
+@pytest.mark.slow
 def test_the_framework_is_not_imported_before_it_is_asked_for() -> None:
     code = (
         "import sys, gair_search, gair_search.integrations.retrieval, gair_search.integrations.haystack_filters\n"

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
 from support.cli import Gair
 from support.photos import make_photos
 
 
+@pytest.mark.slow
 def test_fewshot_prints_three_tables_and_json(gair: Gair, tiny_folder: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     for i, name in enumerate(("dog", "vase")):
