@@ -245,7 +245,8 @@ def run_gair(words: list[str]) -> None:
 def test_python_runs(block: Block, request: pytest.FixtureRequest, photos: Path) -> None:
     names: dict[str, Any] = {"__name__": "docs"}
     for need in block.needs:
-        names |= request.getfixturevalue(need) or {}
+        given = request.getfixturevalue(need)
+        names |= given if isinstance(given, dict) else {}
     code = "\n" * block.line + block.text  # so that a traceback shows the page's own lines
     exec(compile(code, block.page, "exec"), names)
 
