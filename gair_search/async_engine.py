@@ -6,20 +6,20 @@ awaited on the loop.
 
 import asyncio
 import functools
-import os
 import threading
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from gair_search.engine import Engine
 from gair_search.errors import GalleryError
-from gair_search.gallery import Hit, PointId, SearchOptions, leave_out
+from gair_search.gallery import Hit, PointId, SearchOptions
 from gair_search.images.fetching import AllowUrls
 from gair_search.images.sources import ImageSource
 from gair_search.parts import File
 from gair_search.query.terms import Term
+from gair_search.searching import without_itself
 from gair_search.tokens.store import TokenStore
 
 if TYPE_CHECKING:
@@ -161,8 +161,7 @@ class AsyncEngine:
         if self._collection is None:
             return await self._encode(self.engine.similar, image, k, allow_urls=allow_urls, **options)
         request = await self._encode(self.engine.similar_request, image, k, allow_urls=allow_urls, **options)
-        hits = await self._collection.answer(request)
-        return leave_out(os.path.abspath(image), hits)[:k] if isinstance(image, os.PathLike) else hits  # noqa: PTH100
+        return without_itself(image, await self._collection.answer(request), k)
 
     async def gair(self, prompt: str, config: "GairConfig | None" = None, **options: Any) -> "GairResult":
         """As `Engine.gair`."""
@@ -214,10 +213,11 @@ class AsyncEngine:
 
     async def index_images(self, items: "Iterable[Any] | AsyncIterable[Any]", **options: Any) -> Any:
         """As `Engine.index_images`, of an async stream, too; cancelled, what was stored before stays."""
-        stream = items
+        stream, cancelled = items, threading.Event()
         if isinstance(items, AsyncIterable):
-            stream = _read_blocking(items, asyncio.get_running_loop())
-        return await self._work_in_steps(self.engine.index_images, "on_progress", stream, **options)
+            stream = _read_blocking(items, asyncio.get_running_loop(), cancelled)
+        work = self.engine.index_images
+        return await self._work_in_steps(work, "on_progress", stream, cancelled=cancelled, **options)
 
     async def explain(self, folder: File, *prompts: Any, **options: Any) -> Any:
         """As `Engine.explain`."""
@@ -260,10 +260,15 @@ class AsyncEngine:
         return await self._run(self._waiting, functools.partial(work, *arguments))
 
     async def _work_in_steps(
-        self, work: Callable[..., T], callback: str, *arguments: Any, **options: Any
+        self,
+        work: Callable[..., T],
+        callback: str,
+        *arguments: Any,
+        cancelled: threading.Event | None = None,
+        **options: Any,
     ) -> T:
         """Run what takes long and calls back now and then; when cancelled it ends at the next call."""
-        cancelled, told = threading.Event(), options.pop(callback, None)
+        cancelled, told = cancelled or threading.Event(), options.pop(callback, None)
 
         def call_back(*news: Any) -> None:
             if cancelled.is_set():
@@ -291,13 +296,22 @@ class AsyncEngine:
             raise
 
 
-def _read_blocking(items: AsyncIterable[T], loop: asyncio.AbstractEventLoop) -> Iterator[T]:
-    """An async stream for a thread beside its loop."""
+def _read_blocking(
+    items: AsyncIterable[T], loop: asyncio.AbstractEventLoop, cancelled: threading.Event
+) -> Iterator[T]:
+    """An async stream for a thread beside its loop. It ends when cancelled, though the stream give nothing any more."""
     stream = aiter(items)
     end = object()
 
     async def read() -> Any:
         return await anext(stream, end)
 
-    while (item := asyncio.run_coroutine_threadsafe(read(), loop).result()) is not end:
+    while True:
+        next_item = asyncio.run_coroutine_threadsafe(read(), loop)
+        while not wait([next_item], timeout=0.1).done:
+            if cancelled.is_set():
+                next_item.cancel()
+                raise _CancelledError
+        if (item := next_item.result()) is end:
+            return
         yield item

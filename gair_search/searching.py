@@ -151,10 +151,9 @@ class Searching(Parts):
         Raises:
             ImageError: it can't be read; others as `search`.
         """
-        found = self.gallery.answer(self.similar_request(image, k, allow_urls=allow_urls, **options))
-        if not isinstance(image, os.PathLike):
-            return found
-        return leave_out(os.path.abspath(image), found)[:k]  # noqa: PTH100 - links are kept, as the indexer keeps them
+        return without_itself(
+            image, self.gallery.answer(self.similar_request(image, k, allow_urls=allow_urls, **options)), k
+        )
 
     def similar_request(
         self,
@@ -167,7 +166,8 @@ class Searching(Parts):
         """What `similar` asks of the gallery, with its arguments; one hit more, where the image is a file."""
         self.check()
         request = prepare_search(self.gallery, k, **options)
-        read = read_source(image, max(self.spec.preprocessing.size), url_config(allow_urls))
+        # read before the model is loaded: a slip of the pen is said at once
+        read = read_source(image, self.spec.preprocessing.decoded_side, url_config(allow_urls))
         vector = self.encoder.encode_images([read.image])[0]
         return replace(request, vector=vector, k=k + 1 if isinstance(image, os.PathLike) else k)
 
@@ -181,6 +181,11 @@ class Searching(Parts):
 
         lookup = TokenLookup(self.tokens, concept)
         return compile_query(prompt, self.encoder, lookup, spans=spans), terms, lookup
+
+
+def without_itself(image: ImageSource, hits: list[Hit], k: int) -> list[Hit]:
+    """The `k` best hits of `similar_request` that are not the image's own file."""
+    return leave_out(os.fspath(image), hits)[:k] if isinstance(image, os.PathLike) else hits
 
 
 def prepare_search(gallery: Gallery, k: int, **options: Unpack[SearchOptions]) -> SearchRequest:

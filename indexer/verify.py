@@ -10,7 +10,7 @@ from gair_search.encoder.clip import Encoder
 from gair_search.errors import GalleryError
 from gair_search.gallery import Gallery, PointId, as_id
 from gair_search.images.fetching import UrlConfig
-from gair_search.images.sources import ImageSource, read_source
+from gair_search.images.sources import ImageSource
 
 Verdict = Literal["same embedder", "other preprocessing", "another model"]
 
@@ -72,8 +72,7 @@ def verify_images(
         raise GalleryError(
             f"{gallery.name} has no vector of any of the {len(ids)} ids; expected ids of its points"
         )
-    side = max(encoder.preprocessing.size)
-    fresh = encoder.encode_images([read_source(source, side, urls).image for _, source in there])
+    fresh = encoder.encode_sources((source for _, source in there), urls)
     old = np.stack([stored[i] for i, _ in there]).astype(np.float64)
     norms = np.linalg.norm(old, axis=1)
     products = (fresh * old).sum(axis=1)

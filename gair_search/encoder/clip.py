@@ -23,8 +23,10 @@ from gair_search.encoder.open_clip_models import device_of, read_model
 from gair_search.encoder.reweighting import PAPER_START_FRACTION
 from gair_search.encoder.text_tower import PlainTextTower, TextEncoding, TextTower
 from gair_search.errors import ModelError
+from gair_search.images.fetching import UrlConfig
 from gair_search.images.preprocessing import Preprocessing
 from gair_search.images.reading import load_pixels
+from gair_search.images.sources import ImageSource, read_source
 
 IMAGES_AT_ONCE = 64
 """Images that go through the image tower in one batch."""
@@ -186,6 +188,22 @@ class Encoder:
             ModelError: as `encode_pixels`.
         """
         return self.encode_pixels([load_pixels(Path(file), self.preprocessing) for file in files])
+
+    def encode_sources(
+        self, sources: Iterable[ImageSource], urls: UrlConfig | None = None
+    ) -> NDArray[np.float32]:
+        """Features of images in any form, float32 `[N, embed_dim]`, L2-normalised, in batches.
+
+        Args:
+            sources: see `images.sources`; no string opens a file.
+            urls: how web addresses are fetched; without, they are refused.
+
+        Raises:
+            ImageError: an image can't be read.
+            ModelError: as `encode_pixels`.
+        """
+        side = self.preprocessing.decoded_side
+        return self.encode_images([read_source(source, side, urls).image for source in sources])
 
     def encode_pixels(
         self, pixels: Sequence[NDArray[np.uint8]] | NDArray[np.uint8] | Tensor

@@ -12,7 +12,6 @@ from gair_search.errors import ConceptError
 from gair_search.gair.algorithm import score
 from gair_search.gair.options import GairConfig
 from gair_search.images.fetching import url_config
-from gair_search.images.sources import read_source
 from gair_search.tokens import facts
 from gair_search.tokens.custom_token import CustomToken
 
@@ -84,9 +83,8 @@ def concept_features_of(token: CustomToken, encoder: Encoder, config: GairConfig
         ImageError: a named image can't be read.
     """
     if config.concept_images:
-        urls, side = url_config(config.allow_urls), max(encoder.preprocessing.size)
-        images = [read_source(source, side, urls).image for source in config.concept_images]
-        mean: NDArray[np.float32] = encoder.encode_images(images).mean(axis=0)
+        features = encoder.encode_sources(config.concept_images, url_config(config.allow_urls))
+        mean: NDArray[np.float32] = features.mean(axis=0)
         return mean
     stored = facts.concept_features(token)
     if stored is None:

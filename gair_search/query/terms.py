@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gair_search.errors import PromptError
 from gair_search.images.fetching import AllowUrls, url_config
-from gair_search.images.sources import ImageSource, describe_source, read_source
+from gair_search.images.sources import ImageSource, describe_source
 from gair_search.query.language import Span, parse
 
 if TYPE_CHECKING:
@@ -145,8 +145,7 @@ def _encode_term(given: ReadTerm, encoder: "Encoder", lookup: "Lookup") -> NDArr
         return compile_query(term.prompt, encoder, lookup, spans=given.spans).vector
     if isinstance(term, Vector):
         return unit_vector(term.values, encoder.spec.embed_dim)
-    read = read_source(term.source, max(encoder.preprocessing.size), url_config(term.allow_urls))
-    features: NDArray[np.float32] = encoder.encode_images([read.image])[0]
+    features: NDArray[np.float32] = encoder.encode_sources([term.source], url_config(term.allow_urls))[0]
     return features
 
 

@@ -229,6 +229,29 @@ def test_indexing_that_is_cancelled_keeps_whole_batches(
     assert stored % 2 == 0
 
 
+def test_a_stream_that_gives_nothing_any_more_can_be_cancelled(
+    server: RestServer, engine: Engine, catalogue_client: QdrantClient, tiny: Encoder, generator: Generator
+) -> None:
+    ended: list[bool] = []
+
+    async def ask(one: AsyncEngine) -> None:
+        begun = asyncio.Event()
+
+        async def items() -> AsyncIterator[Any]:
+            try:
+                yield 20, picture(20, (40, 40)), {}
+                begun.set()
+                await asyncio.Event().wait()
+            finally:
+                ended.append(True)
+
+        await cancel(one.index_images(items(), batch_size=1), begun)
+        await asyncio.sleep(0.05)
+        assert ended == [True]  # while the loop still runs
+
+    run(server, tiny, generator, ask)
+
+
 def test_a_search_that_is_cancelled_or_waits_leaves_the_engine_well(
     server: RestServer, engine: Engine, tiny: Encoder, generator: Generator
 ) -> None:

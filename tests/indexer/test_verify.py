@@ -1,15 +1,20 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
+from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from qdrant_client import QdrantClient, models
 from support.catalogue import NAME, fill
 from support.photos import picture
+from torchvision.transforms import CenterCrop, Compose, Resize, ToTensor
 
 from gair_search.encoder.clip import Encoder
 from gair_search.engine import Engine
 from gair_search.errors import GalleryError, ImageError
 from gair_search.indexer.verify import verify_images
+from gair_search.query.terms import Image
 
 PICTURES = {i: picture(i) for i in range(5)}
 
@@ -53,6 +58,27 @@ def test_the_odd_one_out_does_not_decide(tiny: Encoder) -> None:
     found = attach(tiny, features).verify(PICTURES)
     assert found.verdict == "same embedder"
     assert min(found.cosines, key=lambda i: found.cosines[i]) == 2
+
+
+def test_a_transform_of_one_s_own_sees_the_whole_file(tmp_path: Path) -> None:
+    """As pixels given in memory: a large JPEG is not decoded smaller for it."""
+    import open_clip
+
+    model = open_clip.model.CLIP(
+        8, CLIPVisionCfg(1, 64, image_size=32, patch_size=16), CLIPTextCfg(width=32, heads=2, layers=1)
+    )
+    corner = Compose([CenterCrop(600), Resize((32, 32)), ToTensor()])
+    encoder = Encoder.from_open_clip(model, open_clip.SimpleTokenizer(), corner)
+    assert encoder.preprocessing.decoded_side is None
+    picture(0, (2400, 1600)).save(tmp_path / "large.jpg")
+    whole = PIL.Image.open(tmp_path / "large.jpg").convert("RGB")
+    read = encoder.encode_sources([tmp_path / "large.jpg"])
+    assert np.allclose(read, encoder.encode_images([whole]), atol=1e-5)
+    engine = attach(encoder, read)
+    assert engine.similar(tmp_path / "large.jpg", 1)[0].score == pytest.approx(1, abs=1e-5)
+    assert np.allclose(
+        engine.compile("x", plus=[Image(tmp_path / "large.jpg", 1e6)]).vector, read[0], atol=1e-4
+    )
 
 
 def test_what_can_t_be_compared(tiny: Encoder) -> None:
