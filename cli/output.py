@@ -83,10 +83,15 @@ def print_quality(quality: dict[str, float] | None) -> None:
     """How good a custom token is, in words."""
     if not quality:
         return
-    typer.echo(
-        f"separation from the parent: {quality['separation']:.3f} (AUC on held-out views and negatives; "
-        f"0.5 is chance, 1 perfect)"
-    )
+    if "separation" in quality:
+        typer.echo(
+            f"separation from the parent: {quality['separation']:.3f} (AUC on what was left out of learning: photos, "
+            f"{quality['n_photos']:.0f}; negatives, {quality['n_negatives']:.0f}; 0.5 is chance, 1 perfect)"
+        )
+    else:
+        typer.echo(
+            "separation from the parent: not measured (all photos were learned from; of 4, one is left out)"
+        )
     typer.echo(f"composition: {quality['composition']:.2f} (lets a context through; 1 is as a word does)")
 
 

@@ -1,9 +1,8 @@
 """`gair bench speed --parts learning`: steps per second of textual inversion, ours against diffusers' training loop.
 
 Both learn the same number of vectors from the same photos at the generator's size, same batch size, same prompts, on
-the same weights. Ours is `learn_vectors` with the diffusion loss alone and no projection, its share of held-out
-looks included; latents, and what else is frozen, are made before, once, and their seconds told apart. Theirs is the
-work of a step of `examples/textual_inversion/textual_inversion.py` in huggingface/diffusers, which the package does
+the same weights. Ours is `learn_vectors` with the diffusion loss alone and no projection; latents, and what else is
+frozen, are made before, once, and their seconds told apart. Theirs is the work of a step of `examples/textual_inversion/textual_inversion.py` in huggingface/diffusers, which the package does
 not hold, written anew: files opened, resized and mirrored by PIL, the VAE's encoder, the text encoder over its full
 context with the whole token table in AdamW, the UNet forth and back, and all other rows of the table put back. Left
 out are accelerate, which does nothing on one device, progress bars and files.
@@ -281,12 +280,9 @@ class LearningCost(TimedPart):
 
 
 def short_inversion_config(spec: ModelSpec, steps: int) -> LearningConfig:
-    """Textual inversion without projection: `steps` of a model's own run, with their share of its held-out looks."""
-    own = config_for(spec)
-    noises = max(round(own.held_out_noises * steps / own.check_every), 1)
-    return replace(own, steps=steps, check_every=steps, held_out_noises=noises, projection=False).with_method(
-        "textual inversion"
-    )
+    """Textual inversion without projection: `steps` of a model's own run, from all photos, so that nothing is held out."""
+    own = replace(config_for(spec), steps=steps, check_every=steps, projection=False)
+    return own.with_method("textual inversion")
 
 
 def photo_problem(
@@ -297,7 +293,7 @@ def photo_problem(
     words = attributes.nearest(encoder.text_tower, parent, settings.n_attributes)
     # no loss looks at the negatives here: the concept's own features stand in for them
     return prepare_problem(
-        images, parent, encoder, lambda _, concept: concept, settings, words, generator, seed=0
+        images, parent, encoder, lambda _, concept: concept[:, 0], settings, words, generator, seed=0
     )
 
 

@@ -111,6 +111,14 @@ def learn(
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", help="Seed of the learning: the same gives the same token.")
     ] = 0,
+    hold_out: Annotated[
+        bool,
+        typer.Option(
+            "--hold-out/--all-photos",
+            help="Leave one photo in five out to choose the step on, and another to measure the token on "
+            "(of four photos, the latter alone); or learn from all of them.",
+        ),
+    ] = True,
     force: options.Force = False,
     model: options.Model = None,
     gallery: options.GalleryName = None,
@@ -143,6 +151,7 @@ def learn(
         "paper": preset is PresetName.paper,
         "changes": {key: value for key, value in changes.items() if value is not None},
         "seed": seed,
+        "hold_out": hold_out,
         "overwrite": force,
     }
     with (
@@ -191,7 +200,14 @@ def _report_together(learned: "Lessons", as_json: bool) -> None:
         return
     output.print_skipped(learned.skipped)
     typer.echo(f"{len(names)} concepts are learned together: {', '.join(f'<{name}>' for name in names)}")
-    typer.echo(f"told apart: {learned.accuracy:.3f} of held-out views (chance is {1 / len(names):.3f})")
+    if learned.accuracy is None:
+        typer.echo(
+            "told apart: not measured (all photos were learned from; of 4 of a concept, one is left out)"
+        )
+    else:
+        typer.echo(
+            f"told apart: {learned.accuracy:.3f} of the photos left out of learning (chance is {1 / len(names):.3f})"
+        )
     typer.echo(f"search with them: gair query 'a photo of a <{names[0]}>'")
 
 
@@ -212,9 +228,10 @@ def _report(lesson: "Lesson", file: Path, as_json: bool) -> None:
         return
     output.print_skipped(lesson.skipped)
     stopped = " (stopped early)" if learned.stopped else ""
+    chosen = "the best of" if learned.losses[-1].held_out is not None else "the last of"
     typer.echo(
         f"<{token.name}> is learned by {token.facts['method']}: {len(token.vectors)} vectors, "
-        f"the best of {learned.losses[-1].step} steps is {learned.step}{stopped}"
+        f"{chosen} {learned.losses[-1].step} steps is {learned.step}{stopped}"
     )
     output.print_quality(read_quality(token))
     typer.echo(f"search with it: gair query 'a photo of a <{token.name}> {token.parent}'")

@@ -36,6 +36,7 @@ class _Options(TypedDict, total=False):
         paper: take the paper's settings for Stable Diffusion, not the model's own.
         changes: fields of `LearningConfig` that are to be otherwise.
         seed: the same gives the same tokens.
+        hold_out: whether photos are left out of learning to choose on and to report on; yes unless given.
         overwrite: whether to replace a concept of the same name.
         store: whether to store what was learned at all; yes unless given.
     """
@@ -44,6 +45,7 @@ class _Options(TypedDict, total=False):
     paper: bool
     changes: Mapping[str, Any] | None
     seed: int
+    hold_out: bool
     overwrite: bool
     store: bool
 
@@ -123,6 +125,7 @@ def learn_concept(
         adjectives=words,
         generator=generator,
         seed=options.get("seed", 0),
+        hold_out=options.get("hold_out", True),
         on_look=options.get("on_look"),
     )
     if options.get("store", True):
@@ -197,6 +200,7 @@ def learn_folder(
         method=method,
         generator=generator,
         seed=options.get("seed", 0),
+        hold_out=options.get("hold_out", True),
         on_progress=options.get("on_progress"),
     )
     for token in learned.tokens if options.get("store", True) else ():

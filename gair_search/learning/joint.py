@@ -4,11 +4,13 @@ Everything frozen comes in computed (`Problem`); nothing here reads a file. `pre
 from photos.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gair_search.encoder.text_tower import TextTower
@@ -32,36 +34,58 @@ class Denoiser:
     scheduler: Any
     latents: Tensor
 
-    def for_image(self, image: int) -> "Denoiser":
-        """The same with the latents of one concept image and its mirrored one."""
-        return replace(self, latents=self.latents[image :: len(self.latents) // 2])
+    def for_images(self, images: Sequence[int] | NDArray[np.intp]) -> "Denoiser":
+        """The same with the latents of some of the concept images, and then of these mirrored."""
+        straight, mirrored = self.latents.chunk(2)
+        chosen = torch.as_tensor(images, device=self.latents.device)
+        return replace(self, latents=torch.cat([straight[chosen], mirrored[chosen]]))
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is left out of learning: photos of the concept, with their views, and negative images.
+
+    Attributes:
+        concept: image features of the photos and their views, `[N, embed_dim]`.
+        negatives: of negative images, `[K, embed_dim]`.
+        n_photos: how many photos the features are of.
+        latents: of the photos, and then of each mirrored, as `Denoiser.latents`; None where no denoiser asks.
+    """
+
+    concept: Tensor
+    negatives: Tensor
+    n_photos: int
+    latents: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What a token is learned from, computed once.
+    """What a token is learned from, computed once. What is trained, chosen and reported on are three sets.
 
     Attributes:
         parent: c, as text.
-        concept: image features of the concept images and their views, `[N, embed_dim]`.
-        negatives: of the negative images, `[K, embed_dim]`.
-        held_out_concept, held_out_negatives: of views and images that no step sees.
+        concept: image features of the concept images to learn from and their views, `[N, embed_dim]`.
+        negatives: of the negative images to learn from, `[K, embed_dim]`.
         subspace: of the attributes; None without projection.
         first: where the vectors start, `[n_vectors, text_width]`.
         denoiser: None where there is no generator.
         captions: of concept images, with `{}` for '* c', each with the image's place among them. The diffusion
             loss draws them as it draws paraphrases, and then with their own image only.
+        choose: what the step is chosen on; None takes the last step.
+        report: what the token is measured on when all is done; None where nothing is left for that.
+        photos: features of all concept images, those left out among them, `[n, embed_dim]`: what GAIR compares with.
     """
 
     parent: str
     concept: Tensor
     negatives: Tensor
-    held_out_concept: Tensor
-    held_out_negatives: Tensor
     subspace: Subspace | None
     first: Tensor
     denoiser: Denoiser | None = None
     captions: tuple[tuple[str, int], ...] = ()
+    choose: HeldOut | None = None
+    report: HeldOut | None = None
+    photos: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +95,7 @@ class Losses:
     Attributes:
         step, steps: how many steps were done, of how many.
         diffusion, classification: of the last step; None where the loss does not count.
-        held_out: the joint loss on what no step sees.
+        held_out: the joint loss on what the step is chosen on (`Problem.choose`); None where it is not chosen.
         best: the lowest held-out loss so far.
     """
 
@@ -79,8 +103,8 @@ class Losses:
     steps: int
     diffusion: float | None
     classification: float | None
-    held_out: float
-    best: float
+    held_out: float | None
+    best: float | None
 
 
 @dataclass(frozen=True)
@@ -88,8 +112,8 @@ class Learned:
     """The outcome of a run.
 
     Attributes:
-        vectors: at the best look, float32 `[n_vectors, text_width]`.
-        step: of the best look.
+        vectors: of the chosen step, float32 `[n_vectors, text_width]`.
+        step: the chosen one.
         losses: every look.
         stopped: whether the run was cut short.
     """
@@ -112,10 +136,11 @@ def learn_vectors(
     With projection the vectors that the text tower sees are P (e - mu) + mu in every step (section 4.3). AdamW moves
     their coordinates in the subspace, in the attributes' standard deviations: it moves all parameters by the same
     amount, and so goes along each direction as far as the attributes do, which keeps the norms in their range.
-    The best look by held-out loss wins, not the last. The same seed gives the same vectors on the same machine.
+    The look with the lowest held-out loss wins where there is something to choose on, else the last one. The same seed
+    gives the same vectors on the same machine.
 
     Args:
-        on_look: told every `check_every` steps. A KeyboardInterrupt ends the run with the best vectors so far.
+        on_look: told every `check_every` steps. A KeyboardInterrupt ends the run with what would win by then.
 
     Raises:
         KeyboardInterrupt: before the first look, so that there is nothing to keep.
@@ -136,8 +161,10 @@ def learn_vectors(
             if step % config.check_every and step != config.steps:
                 continue
             held_out = objective.held_out(objective.to_vectors(free).detach())
-            lowest = min([held_out, *(look.best for look in looks)])
-            if held_out == lowest:
+            lowest = min(
+                (x for x in (held_out, looks[-1].best if looks else None) if x is not None), default=None
+            )
+            if held_out == lowest:  # always, where there is nothing to choose on
                 best, best_step = objective.to_vectors(free).detach().clone(), step
             looks.append(
                 Losses(step, config.steps, _to_float(diffusion), _to_float(classification), held_out, lowest)
@@ -167,7 +194,6 @@ class Objective:
             self.parent = self.prompt.encode(tower, problem.first[:0]).features[0].clone()
         self.scale = tower.logit_scale if config.scale is None else config.scale
         self._seen = _label_images(problem.concept, problem.negatives)
-        self._held_out = _label_images(problem.held_out_concept, problem.held_out_negatives)
 
     @property
     def rate(self) -> float:
@@ -190,15 +216,24 @@ class Objective:
     def __call__(self, vectors: Tensor, draws: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
         """(l_SD of a drawn batch, l_CE of all images); None for a loss whose weight is 0."""
         slot, image = self.templates[int(_draw(len(self.templates), 1, draws))]
-        diffusion = self._diffusion(vectors, slot, self.config.batch_size, draws, image)
+        denoiser = self.problem.denoiser
+        if denoiser is not None and image is not None:
+            denoiser = denoiser.for_images([image])
+        diffusion = self._diffusion(denoiser, vectors, slot, self.config.batch_size, draws)
         return diffusion, self._classification(vectors, *self._seen)
 
     @torch.inference_mode()
-    def held_out(self, vectors: Tensor) -> float:
-        """The joint loss on held-out images and on noise that is the same at every look."""
+    def held_out(self, vectors: Tensor) -> float | None:
+        """The joint loss on `Problem.choose`, on noise that is the same at every look; None where there is none."""
+        choose, denoiser = self.problem.choose, self.problem.denoiser
+        if choose is None:
+            return None
         draws = torch.Generator().manual_seed(0)
-        diffusion = self._diffusion(vectors, self.prompt, self.config.held_out_noises, draws)
-        classification = self._classification(vectors, *self._held_out)
+        if denoiser is not None:
+            assert choose.latents is not None  # photos have them where there is a denoiser
+            denoiser = replace(denoiser, latents=choose.latents)
+        diffusion = self._diffusion(denoiser, vectors, self.prompt, self.config.held_out_noises, draws)
+        classification = self._classification(vectors, *_label_images(choose.concept, choose.negatives))
         weights = self.config.lambda_sd, self.config.lambda_ce
         return float(joint_loss(diffusion, classification, *weights))
 
@@ -209,13 +244,10 @@ class Objective:
         return classification_loss(features, labels, concept, self.parent, self.scale)
 
     def _diffusion(
-        self, vectors: Tensor, slot: Slot, n: int, draws: torch.Generator, image: int | None = None
+        self, denoiser: Denoiser | None, vectors: Tensor, slot: Slot, n: int, draws: torch.Generator
     ) -> Tensor | None:
-        denoiser = self.problem.denoiser
         if not self.config.lambda_sd or denoiser is None:
             return None
-        if image is not None:
-            denoiser = denoiser.for_image(image)
         return sample_diffusion_loss(denoiser, self.tower, slot, vectors, n, draws)
 
 

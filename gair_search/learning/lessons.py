@@ -51,22 +51,25 @@ def learn_token(
     adjectives: Sequence[str] = (),
     generator: "Generator | None" = None,
     seed: int = 0,
+    hold_out: bool = True,
     on_look: Callable[[Losses], None] | None = None,
 ) -> Lesson:
     """Learn a concept from its photos.
 
     Args:
         name: of the concept.
-        images: 3 to 5 photos of it, RGB; or features of 2 or more alone, `[N, embed_dim]`, normalised, from
-            which prompt tuning learns.
+        images: 3 to 5 photos of it, RGB; or their features alone, `[n, embed_dim]`, normalised, from which prompt
+            tuning learns.
         parent: what it is a kind of, "dress".
         encoder: the model; the token belongs to its text tower.
-        find_negatives: (text features of 'image of a c' `[embed_dim]`, features of the concept images and
-            their views `[N, embed_dim]`) -> features of negative images `[K, embed_dim]`.
+        find_negatives: (text features of 'image of a c' `[embed_dim]`, features of the concept images, each
+            followed by its views, `[n, 1 + views, embed_dim]`) -> features of negative images `[K, embed_dim]`.
         config: of the model unless given; `method` sets the loss weights.
         adjectives: the attributes; else those of the vocabulary that are nearest to the parent.
         generator: for the diffusion loss; the joint method needs it, and prompt tuning doesn't.
         seed: the same gives the same token.
+        hold_out: whether photos are left out of learning, to choose the step and to report on, see `split_photos`;
+            else all are learned from, the last step is taken, and nothing is reported.
         on_look: see `learn_vectors`.
 
     Raises:
@@ -78,19 +81,22 @@ def learn_token(
     tower = encoder.text_tower
     check_length(tower, parent, config)
     words = list(adjectives) or attributes.nearest(tower, parent, config.n_attributes)
-    problem = prepare_problem(images, parent, encoder, find_negatives, config, words, generator, seed)
+    problem = prepare_problem(
+        images, parent, encoder, find_negatives, config, words, generator, seed, hold_out
+    )
     learned = learn_vectors(problem, tower, config, seed, on_look)
     vectors = learned.vectors.float().cpu().numpy()
-    stored = isinstance(images, np.ndarray)
-    concept = np.asarray(images) if stored else problem.concept[: len(images)].cpu().numpy()
+    assert problem.photos is not None
     found = {
         facts.METHOD: method,
         facts.ATTRIBUTES: ", ".join(words),
-        facts.CONCEPT_FEATURES: facts.pack(concept.mean(0)),
+        facts.CONCEPT_FEATURES: facts.pack(problem.photos.mean(0).cpu().numpy()),
         "settings": json.dumps(asdict(config)),
         "seed": str(seed),
         "step": str(learned.step),
-        facts.HELD_OUT: facts.pack_losses((look.step, look.held_out) for look in learned.losses),
+        facts.HELD_OUT: facts.pack_losses(
+            (look.step, look.held_out) for look in learned.losses if look.held_out is not None
+        ),
         "n_images": str(len(images)),
         "learned_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "quality": json.dumps(quality(learned.vectors, problem, tower, words)),

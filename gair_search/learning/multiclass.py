@@ -119,30 +119,16 @@ def learn_classes(
 
 @torch.inference_mode()
 def held_out_loss(
-    classes: Classes,
-    vectors: Tensor,
-    tower: TextTower,
-    config: LearningConfig,
-    features: Tensor,
-    labels: Tensor,
+    vectors: Tensor, tower: TextTower, config: LearningConfig, features: Tensor, labels: Tensor
 ) -> float:
-    """The joint loss on images that no step sees, and on noise that is the same at every look.
+    """The discriminative loss on photos that no step sees.
 
     Args:
-        classes: with the denoisers; l_SD is their mean, `held_out_noises` shared out among them, one at least.
         vectors: `[K, n_vectors, text_width]`.
-        features, labels: of the images, `[N, embed_dim]` and `[N]`.
+        features, labels: of the photos, `[N, embed_dim]` and `[N]`.
     """
-    classification = diffusion = None
-    if config.lambda_ce:
-        scale = tower.logit_scale if config.scale is None else config.scale
-        classification = discriminative_loss(features, labels, class_features(tower, vectors), scale)
-    if config.lambda_sd and classes.denoisers:
-        slot, draws = Slot.from_template(tower, CLASSIFICATION, ""), torch.Generator().manual_seed(0)
-        n = max(config.held_out_noises // len(vectors), 1)
-        pairs = zip(classes.denoisers, vectors, strict=True)
-        diffusion = torch.stack([sample_diffusion_loss(d, tower, slot, v, n, draws) for d, v in pairs]).mean()
-    return float(joint_loss(diffusion, classification, config.lambda_sd, config.lambda_ce))
+    scale = tower.logit_scale if config.scale is None else config.scale
+    return float(discriminative_loss(features, labels, class_features(tower, vectors), scale))
 
 
 def _one_class_loss(

@@ -1,7 +1,7 @@
 """Negative images (x' in Perera et al., section 4.2): the parent, but not the concept."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,18 @@ if TYPE_CHECKING:
 
 N_NEGATIVES = 64
 MIN_NEGATIVES = 4
-_LOOK_AT = 8
-"""So many times as many photos are looked at: the gallery may hold many of the concept itself."""
+
+LOOK_AT = 8 * N_NEGATIVES
+"""So many photos are looked at, for the gallery may hold many of the concept itself, and to see what is common."""
+
+SHRINKAGE = 0.8
+"""How far the covariance of a gallery's features is drawn to a multiple of the identity."""
+
+LIKENESS = 0.18
+"""Left out is what is so far from a gallery's typical photo towards the concept's own likeness, in 0..1."""
+
+FEW = 2 * N_NEGATIVES
+"""Fewer photos than these don't tell what is common among photos."""
 
 
 def likeness(concept: NDArray[np.float32]) -> float:
@@ -37,21 +47,74 @@ def likeness(concept: NDArray[np.float32]) -> float:
     return float((concept * others).sum(1).min())
 
 
+def whitening(
+    features: NDArray[np.float32], shrinkage: float = SHRINKAGE
+) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+    """A map of features to unit vectors in which what is common among `features` counts little.
+
+    It takes their mean away and divides by the root of their covariance (1 - s) S + s tr(S) / d I, so that a cosine
+    there tells instances apart that share kind and place (as in Hariharan et al. 2012, "Discriminative decorrelation").
+
+    Args:
+        features: `[K, d]`, of any photos.
+        shrinkage: s, in 0..1.
+
+    Returns:
+        a function of `[..., d]`.
+    """
+    mean = features.mean(0, dtype=np.float64)
+    spread = (features - mean).T @ (features - mean) / max(len(features) - 1, 1)
+    variance = max(np.trace(spread) / len(spread), 1e-12)
+    values, directions = np.linalg.eigh((1 - shrinkage) * spread + shrinkage * variance * np.eye(len(spread)))
+    root = directions / np.sqrt(np.maximum(values, 1e-12))
+
+    def whiten(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        found = (rows - mean) @ root
+        unit: NDArray[np.float64] = found / np.maximum(np.linalg.norm(found, axis=-1, keepdims=True), 1e-12)
+        return unit
+
+    return whiten
+
+
 def unlike_concept(
     candidates: NDArray[np.float32], concept: NDArray[np.float32], n: int = N_NEGATIVES
 ) -> NDArray[np.intp]:
     """Rows of candidates that are not the concept, in their order.
 
-    Left out is what is as like the concept's mean as its own photos are to each other.
+    A gallery often holds further photos of the concept, in other places, and these are less like the photos given
+    than those are like each other. So what counts is, after `whitening` by the candidates, the cosine to the nearest
+    of the concept's photos and views: left out is what is beyond the candidates' median by `LIKENESS` of the way to
+    the median likeness of a photo of the concept to the nearest other one. Of candidates that are `FEW`, what is as
+    like the concept's mean as its photos are to each other (`likeness`) is left out, too.
 
     Args:
         candidates: image features `[K, embed_dim]`, normalised, those nearest to 'image of a c' first.
-        concept: of the concept images (and their views), `[N, embed_dim]`, N >= 2.
+        concept: of the concept images, each followed by its views, `[n, 1 + views, embed_dim]`, normalised.
         n: how many rows to return at most.
     """
-    mean = concept.mean(0)
-    other = candidates @ (mean / np.linalg.norm(mean)) < likeness(concept)
+    if not len(candidates):
+        return np.arange(0)
+    rows = concept.reshape(-1, concept.shape[-1])
+    whiten = whitening(candidates)
+    nearest = (whiten(candidates) @ whiten(rows).T).max(1)
+    own, typical = nearest_other_photo(whiten(concept)), float(np.median(nearest))
+    other = nearest < typical + LIKENESS * (own - typical)
+    if len(candidates) < FEW and len(rows) > 1:
+        mean = rows.mean(0)
+        other &= candidates @ (mean / np.linalg.norm(mean)) < likeness(rows)
     return np.flatnonzero(other)[:n]
+
+
+def nearest_other_photo(views: NDArray[np.float64]) -> float:
+    """Median over photos of the cosine to the nearest view of another photo; 1 of a single one.
+
+    Args:
+        views: of photos, each followed by its views, `[n, 1 + views, d]`, normalised.
+    """
+    n = len(views)
+    cosines = np.einsum("id,jvd->ijv", views[:, 0], views).max(2)
+    cosines[np.eye(n, dtype=bool)] = -1
+    return float(np.median(cosines.max(1))) if n > 1 else 1.0
 
 
 def from_gallery(
@@ -75,7 +138,7 @@ def from_gallery(
     ids = {one for one in without if not isinstance(one, Path)}
     hits = [
         hit
-        for hit in gallery.search(parent, _LOOK_AT * n)
+        for hit in gallery.search(parent, LOOK_AT)
         if hit.id not in ids and (hit.path is None or not files or str(Path(hit.path).resolve()) not in files)
     ]
     vectors = gallery.vectors([hit.id for hit in hits])

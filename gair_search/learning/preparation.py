@@ -1,6 +1,7 @@
 """What learning starts from: photos, a parent and negatives as frozen features, latents and embeddings."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import ConceptError
 from gair_search.learning import attributes
 from gair_search.learning.config import LearningConfig
-from gair_search.learning.joint import Denoiser, Problem
+from gair_search.learning.joint import Denoiser, HeldOut, Problem
 from gair_search.learning.subspace import attribute_subspace
 from gair_search.learning.templates import CLASSIFICATION, Slot
 
@@ -31,11 +32,6 @@ def draw_views(image: Image.Image, n: int) -> list[Image.Image]:
     return [crop(image) for _ in range(n)]
 
 
-def image_features(images: Sequence[Image.Image], encoder: Encoder) -> Tensor:
-    """`[len(images), embed_dim]`, normalised."""
-    return torch.from_numpy(encoder.encode_images(images))
-
-
 @torch.no_grad()  # not inference mode: gradients pass by these on their way to the token
 def encode_latents(images: Sequence[Image.Image], generator: "Generator") -> Tensor:
     """Photos, and each mirrored, as the denoiser takes them: `[2 * len(images), C, h, w]`."""
@@ -49,30 +45,42 @@ def encode_latents(images: Sequence[Image.Image], generator: "Generator") -> Ten
 
 def view_features(
     images: Sequence[Image.Image], encoder: Encoder, views: int, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Features of concept images and their views, `[N, embed_dim]`, and of further views that are held out.
+) -> NDArray[np.float32]:
+    """Features of concept images, each followed by its views: `[n, 1 + views, embed_dim]`.
 
     Args:
-        images: of the concept; their own features come first.
+        images: of the concept.
         views: crops of every image.
         seed: of the crops.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        cropped = [view for image in images for view in draw_views(image, views)]
-        held = [view for image in images for view in draw_views(image, max(views // 3, 2))]
-    return image_features([*images, *cropped], encoder), image_features(held, encoder)
+        shown = [one for image in images for one in (image, *draw_views(image, views))]
+    return encoder.encode_images(shown).reshape(len(images), 1 + views, -1)
 
 
-def split_features(features: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
-    """Features of concept images without the images: those to learn from, and one in four, held out.
+@dataclass(frozen=True)
+class Split:
+    """Numbers of what is learned from, of what the step is chosen on, and of what is reported on: three sets."""
 
-    Args:
-        features: `[N, embed_dim]`, normalised, N >= 2.
+    train: NDArray[np.intp]
+    choose: NDArray[np.intp]
+    report: NDArray[np.intp]
+
+
+def split_numbers(n: int, choose: int, report: int, seed: int) -> Split:
+    """`n` numbers into three sets of which two have a size, drawn by a seed and in their order."""
+    order = np.random.default_rng(seed).permutation(n)
+    cuts = np.split(order, [n - choose - report, n - report])
+    return Split(*(np.sort(own) for own in cuts))
+
+
+def split_photos(n: int, seed: int) -> Split:
+    """Of five photos and more a fifth is to choose on and a fifth to report on; of four, one is to report on.
+
+    Fewer are all learned from.
     """
-    kept = len(features) - max(len(features) // 4, 1)
-    both = torch.from_numpy(np.array(features, np.float32))
-    return both[:kept], both[kept:]
+    return split_numbers(n, n // 5, max(n // 5, n // 4 if n < 5 else 0), seed)
 
 
 def prepare_problem(
@@ -84,36 +92,54 @@ def prepare_problem(
     words: Sequence[str],
     generator: "Generator | None",
     seed: int,
+    hold_out: bool = False,
 ) -> Problem:
-    """Compute everything frozen. A quarter of the negatives is held out, and of the concept views of every image.
+    """Compute everything frozen.
 
     Args:
-        images: of the concept; or their features alone, of which some are held out, see `split_features`.
+        images: of the concept; or their features alone, `[n, embed_dim]`.
+        parent, encoder: the super-class and the model.
+        find_negatives: see `lessons.learn_token`.
+        config: of the learning.
+        words: the attributes that span the subspace.
+        generator: None without the diffusion loss.
+        seed: of all that is drawn.
+        hold_out: whether photos are left out as `split_photos` says, and for each set so formed a quarter of the
+            negatives; else all are learned from.
     """
     tower = encoder.text_tower
-    denoiser = None
-    if isinstance(images, np.ndarray):
-        seen, held_out = split_features(images)
-    else:
-        seen, held_out = view_features(images, encoder, config.views, seed)
-        denoiser = make_denoiser(images, generator) if generator and config.lambda_sd else None
+    photos: Sequence[Image.Image] = () if isinstance(images, np.ndarray) else images
+    features = view_features(photos, encoder, config.views, seed) if photos else np.asarray(images)[:, None]
     slot = Slot.from_template(tower, CLASSIFICATION, parent)
     with torch.inference_mode():
         (plain,) = slot.encode(tower, slot.before[:0]).features
-    found = find_negatives(plain.cpu().numpy(), torch.cat([seen, held_out]).numpy())
-    shuffled = torch.from_numpy(found[np.random.default_rng(seed).permutation(len(found))]).to(encoder.device)
-    kept = max(len(shuffled) // 4, 1)
+    negatives = find_negatives(plain.cpu().numpy(), features)
+    n, k = len(features), len(negatives)
+    split = split_photos(n, seed) if hold_out else split_numbers(n, 0, 0, seed)
+    quarter = max(k // 4, 1)
+    others = split_numbers(k, quarter * bool(len(split.choose)), quarter * bool(len(split.report)), seed)
+    denoiser = make_denoiser(photos, generator) if photos and generator and config.lambda_sd else None
+
+    def on_device(rows: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(np.array(rows, np.float32)).to(encoder.device).flatten(0, -2)
+
+    def held_out(own: NDArray[np.intp], other: NDArray[np.intp]) -> HeldOut | None:
+        if not len(own):
+            return None
+        latents = denoiser.for_images(own).latents if denoiser else None
+        return HeldOut(on_device(features[own]), on_device(negatives[other]), len(own), latents)
+
     embeddings = attributes.average_embeddings(tower, words)
-    subspace = attribute_subspace(embeddings, config.rank) if config.projection else None
     return Problem(
         parent=parent,
-        concept=seen.to(encoder.device),
-        negatives=shuffled[kept:],
-        held_out_concept=held_out.to(encoder.device),
-        held_out_negatives=shuffled[:kept],
-        subspace=subspace,
+        concept=on_device(features[split.train]),
+        negatives=on_device(negatives[others.train]),
+        subspace=attribute_subspace(embeddings, config.rank) if config.projection else None,
         first=first_vectors(embeddings, config.n_vectors, seed),
-        denoiser=denoiser,
+        denoiser=denoiser.for_images(split.train) if denoiser else None,
+        choose=held_out(split.choose, others.choose),
+        report=held_out(split.report, others.report),
+        photos=on_device(features[:, :1]),
     )
 
 
@@ -151,8 +177,6 @@ def check_learnable(
     """Raise ConceptError on what can't be learned from."""
     if not len(images):
         raise ConceptError(f"<{name}>: no photo to learn from; give 3 to 5 of the concept")
-    if isinstance(images, np.ndarray) and len(images) < 2:
-        raise ConceptError(f"<{name}>: one stored point, and one is held out; give 3 to 5 of the concept")
     if isinstance(images, np.ndarray) and config.lambda_sd:
         raise ConceptError(
             f"<{name}>: the diffusion loss needs images, and stored points have features alone; learn it with "

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 CONTEXTS = ("on a beach", "in the snow")
 """Two places that are seen to be different, for `composition`."""
 
-QUALITY = ("separation", "norm_lowest", "norm_highest", "composition")
-"""What `quality` tells."""
+QUALITY = ("norm_lowest", "norm_highest", "composition")
+"""What `quality` always tells."""
+
+SEPARATION = ("separation", "n_photos", "n_negatives")
+"""What it tells where something was left out of learning to measure on."""
 
 _ASKED = 20
 """Attributes that stand for words in `composition` and `affinity`."""
@@ -112,9 +115,10 @@ def quality(
     """What a user needs to trust a token, computed where it was learned.
 
     Returns:
-        `separation`: AUC of f(x) . (tau_* - tau_parent) on held-out views of the concept and held-out
-        negatives; 0.5 is chance. `norm_lowest`, `norm_highest`: of the attributes' embeddings. `composition`:
-        see `composition`.
+        `separation`: AUC of f(x) . (tau_* - tau_parent) on photos of the concept, their views and negatives that were
+        neither learned nor chosen on (`Problem.report`), and how many these are, `n_photos` and `n_negatives`; 0.5
+        is chance. Left out where nothing is left to measure on. `norm_lowest`, `norm_highest`: of the attributes'
+        embeddings. `composition`: see `composition`.
     """
     import torch
 
@@ -124,13 +128,13 @@ def quality(
     with torch.inference_mode():
         (concept,) = slot.encode(tower, vectors).features
         (parent,) = slot.encode(tower, vectors[:0]).features
-        scores = [
-            (x @ (concept - parent)).cpu().numpy()
-            for x in (problem.held_out_concept, problem.held_out_negatives)
-        ]
     lowest, highest = norm_range(tower, words)
-    return {
-        "separation": auc(*scores),
+    measured: dict[str, float] = {}
+    if (held := problem.report) is not None:
+        own, others = ((x @ (concept - parent)).cpu().numpy() for x in (held.concept, held.negatives))
+        counts = {"n_photos": held.n_photos, "n_negatives": len(held.negatives)}
+        measured = {"separation": auc(own, others)} | counts
+    return measured | {
         "norm_lowest": lowest,
         "norm_highest": highest,
         "composition": composition(vectors, problem.parent, tower, words[:_ASKED]),
@@ -172,10 +176,14 @@ def composition(vectors: "Tensor", parent: str, tower: "TextTower", words: Seque
 
 
 def read_quality(token: CustomToken) -> dict[str, float] | None:
-    """The `quality` that a token's file tells; None where it tells none, or not all of it in finite numbers."""
+    """The `quality` that a token's file tells; None where it tells none, or not all of it in finite numbers.
+
+    The separation of a file of an earlier version is left out: it was measured on what had chosen the step.
+    """
     try:
         found = json.loads(token.facts.get("quality", "null"))
-        values = {key: float(found[key]) for key in QUALITY}
+        measured = SEPARATION if all(key in found for key in SEPARATION) else ()
+        values = {key: float(found[key]) for key in (*measured, *QUALITY)}
     except (ValueError, TypeError, KeyError, OverflowError):
         return None
     return values if np.isfinite(list(values.values())).all() else None

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -25,10 +26,10 @@ from gair_search.learning.multiclass import (
 )
 from gair_search.learning.preparation import (
     check_learnable,
-    draw_views,
     first_vectors,
-    image_features,
     make_denoiser,
+    split_photos,
+    view_features,
 )
 from gair_search.progress import Progress
 from gair_search.tokens import facts
@@ -45,13 +46,13 @@ class Lessons:
     Attributes:
         tokens: one a concept, fit to be stored.
         classifier: tells the concepts apart.
-        accuracy: share of held-out views that it names rightly.
+        accuracy: share of the photos that were left out that it names rightly; None where none was.
         skipped: images that could not be read, and why.
     """
 
     tokens: tuple[CustomToken, ...]
     classifier: Classifier
-    accuracy: float
+    accuracy: float | None
     skipped: tuple[Skipped, ...] = ()
 
 
@@ -63,6 +64,7 @@ def learn_together(
     method: Method = "joint",
     generator: "Generator | None" = None,
     seed: int = 0,
+    hold_out: bool = True,
     on_progress: Progress | None = None,
 ) -> Lessons:
     """Learn several concepts together (MC-TI, see `multiclass`); no names or parents of them are known.
@@ -71,6 +73,8 @@ def learn_together(
         concepts: name of a token -> its photos, RGB; two concepts or more.
         encoder, config, method, generator, seed: as for `learn_token`; there is no subspace, since no parent says
             which attributes suit.
+        hold_out: whether one photo in five, of four or more, is left out of learning to measure on. The last step is
+            taken, so that nothing is chosen on it.
         on_progress: called every `check_every` steps with the joint loss as its note. A KeyboardInterrupt ends the
             run.
 
@@ -80,11 +84,14 @@ def learn_together(
     config = (config or config_for(encoder.spec)).with_method(method)
     _check_concepts(concepts, config, generator)
     tower = encoder.text_tower
-    classes, unseen, truth = _prepare_classes(concepts, encoder, config, generator, seed)
+    classes, unseen, truth, means = _prepare_classes(concepts, encoder, config, generator, seed, hold_out)
     looks: list[tuple[int, float]] = []
+    steps = [0]
 
     def look(step: int, loss: float, vectors: Tensor) -> None:
-        looks.append((step, held_out_loss(classes, vectors, tower, config, unseen, truth)))
+        steps.append(step)
+        if len(unseen):
+            looks.append((step, held_out_loss(vectors, tower, config, unseen, truth)))
         if on_progress:
             on_progress(step, config.steps, f"loss {loss:.4f}")
 
@@ -92,8 +99,9 @@ def learn_together(
     with torch.inference_mode():
         scale = tower.logit_scale if config.scale is None else config.scale
         classifier = Classifier(tuple(concepts), class_features(tower, vectors).clone(), scale)
-    accuracy = float((classifier.probabilities(unseen).argmax(1) == truth).float().mean())
-    last = looks[-1][0] if looks else 0
+    named = classifier.probabilities(unseen).argmax(1) == truth
+    accuracy = float(named.float().mean()) if len(unseen) else None
+    last = steps[-1]
     shared = {
         facts.METHOD: method,
         "together": ", ".join(concepts),
@@ -103,7 +111,7 @@ def learn_together(
         facts.HELD_OUT: facts.pack_losses(looks),
         "learned_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    return Lessons(_make_tokens(concepts, classes, vectors, encoder, shared), classifier, accuracy)
+    return Lessons(_make_tokens(concepts, means, vectors, encoder, shared), classifier, accuracy)
 
 
 def _check_concepts(
@@ -124,24 +132,23 @@ def _prepare_classes(
     config: LearningConfig,
     generator: "Generator | None",
     seed: int,
-) -> tuple[Classes, Tensor, Tensor]:
-    """What is learned from, and the features `[N, embed_dim]` and labels `[N]` of views that no step sees."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        seen = [
-            [*images, *(v for i in images for v in draw_views(i, config.views))]
-            for images in concepts.values()
-        ]
-        held = [[view for image in images for view in draw_views(image, 2)] for images in concepts.values()]
-    features, labels = _encode_classes(seen, encoder)
-    denoisers = [make_denoiser(images, generator) for images in concepts.values()] if generator else []
-    classes = Classes(
-        features,
-        labels,
-        first_class_vectors(encoder.text_tower, len(concepts), config.n_vectors, seed),
-        denoisers=denoisers if config.lambda_sd else (),
-    )
-    return classes, *_encode_classes(held, encoder)
+    hold_out: bool,
+) -> tuple[Classes, Tensor, Tensor, list[Tensor]]:
+    """What is learned from, the features `[N, embed_dim]` and labels `[N]` of photos that are left out, and the mean
+    feature of each concept's photos, `[embed_dim]`."""
+    seen, unseen, latents, means = [], [], [], []
+    for images in concepts.values():
+        rows = torch.from_numpy(view_features(images, encoder, config.views, seed)).to(encoder.device)
+        report = split_photos(len(images), seed).report if hold_out else np.arange(0)
+        train = np.setdiff1d(np.arange(len(images)), report)
+        seen.append(rows[torch.from_numpy(train)].flatten(0, 1))
+        unseen.append(rows[torch.from_numpy(report), 0])
+        latents.append([images[i] for i in train])
+        means.append(rows[:, 0].mean(0))
+    denoisers = [make_denoiser(own, generator) for own in latents] if generator and config.lambda_sd else ()
+    first = first_class_vectors(encoder.text_tower, len(concepts), config.n_vectors, seed)
+    classes = Classes(*_label_classes(seen), first, denoisers=denoisers)
+    return classes, *_label_classes(unseen), means
 
 
 def first_class_vectors(tower: TextTower, n_classes: int, n_vectors: int, seed: int) -> Tensor:
@@ -156,7 +163,7 @@ def first_class_vectors(tower: TextTower, n_classes: int, n_vectors: int, seed: 
 
 def _make_tokens(
     concepts: Mapping[str, Sequence[Image.Image]],
-    classes: Classes,
+    means: Sequence[Tensor],
     vectors: Tensor,
     encoder: Encoder,
     shared: Mapping[str, str],
@@ -164,16 +171,15 @@ def _make_tokens(
     """One token a concept, with the `shared` facts and its own."""
     tokens = []
     for i, (name, images) in enumerate(concepts.items()):
-        mean = classes.features[classes.labels == i][: len(images)].mean(0).cpu().numpy()
-        own = {**shared, facts.CONCEPT_FEATURES: facts.pack(mean), "n_images": str(len(images))}
+        mean = facts.pack(means[i].cpu().numpy())
+        own = {**shared, facts.CONCEPT_FEATURES: mean, "n_images": str(len(images))}
         rows = vectors[i].float().cpu().numpy()
         table_hash = encoder.text_tower.table_hash
         tokens.append(CustomToken(name, rows, table_hash, str(encoder.embedder_id), "", own))
     return tuple(tokens)
 
 
-def _encode_classes(images: Sequence[Sequence[Image.Image]], encoder: Encoder) -> tuple[Tensor, Tensor]:
-    """Features `[N, embed_dim]` and labels `[N]` of classes' images."""
-    features = torch.cat([image_features(own, encoder) for own in images]).to(encoder.device)
-    labels = torch.cat([torch.full((len(own),), i) for i, own in enumerate(images)]).to(encoder.device)
-    return features, labels
+def _label_classes(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Features `[N, embed_dim]` of classes and their labels `[N]`."""
+    labels = [torch.full((len(own),), i, device=own.device) for i, own in enumerate(rows)]
+    return torch.cat(list(rows)), torch.cat(labels)

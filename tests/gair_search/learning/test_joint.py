@@ -9,7 +9,7 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from gair_search.encoder.clip import Encoder
 from gair_search.learning import attributes
 from gair_search.learning.config import PAPER, LearningConfig, Method
-from gair_search.learning.joint import Denoiser, Losses, Objective, Problem, learn_vectors
+from gair_search.learning.joint import Denoiser, HeldOut, Losses, Objective, Problem, learn_vectors
 from gair_search.learning.losses import classification_loss
 from gair_search.learning.subspace import attribute_subspace, project
 from gair_search.learning.templates import CLASSIFICATION, Slot
@@ -39,10 +39,9 @@ def problem(encoder: Encoder) -> Problem:
         "dress",
         concept[:2],
         others[:3],
-        concept[2:],
-        others[3:],
         attribute_subspace(embeddings),
         embeddings.mean(0).expand(2, -1).clone(),
+        choose=HeldOut(concept[2:], others[3:], 1),
     )
 
 
@@ -60,7 +59,7 @@ def denoiser() -> Denoiser:
         attention_head_dim=4,
     )
     scheduler = DDPMScheduler(prediction_type="v_prediction")
-    return Denoiser(unet.eval().requires_grad_(False), scheduler, torch.randn(3, 4, 4, 4))
+    return Denoiser(unet.eval().requires_grad_(False), scheduler, torch.randn(4, 4, 4, 4))
 
 
 def test_gradient_reaches_only_the_token(encoder: Encoder, problem: Problem, denoiser: Denoiser):
@@ -131,7 +130,7 @@ def test_the_best_look_wins_not_the_last(encoder: Encoder, problem: Problem):
 
 
 def test_a_seed_gives_the_same_vectors_twice(encoder: Encoder, problem: Problem, denoiser: Denoiser):
-    both = replace(problem, denoiser=denoiser)
+    both = replace(problem, denoiser=denoiser, choose=replace(problem.choose, latents=denoiser.latents))
     settings = replace(QUICK, steps=4, check_every=2, lambda_ce=0.1)
     first, again, other = (
         learn_vectors(both, encoder.text_tower, settings, seed).vectors for seed in (3, 3, 4)

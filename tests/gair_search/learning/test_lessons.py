@@ -17,8 +17,16 @@ from gair_search.errors import ConceptError, ModelError
 from gair_search.generation.generator import Generator
 from gair_search.learning import attributes, lessons, several
 from gair_search.learning.config import PAPER, LearningConfig, choose_method, config_for
-from gair_search.learning.preparation import draw_views, encode_latents, first_vectors, prepare_problem
-from gair_search.learning.report import QUALITY, read_quality
+from gair_search.learning.joint import Objective, learn_vectors
+from gair_search.learning.preparation import (
+    draw_views,
+    encode_latents,
+    first_vectors,
+    prepare_problem,
+    split_numbers,
+    split_photos,
+)
+from gair_search.learning.report import QUALITY, SEPARATION, quality, read_quality
 from gair_search.tokens import facts
 
 QUICK = LearningConfig(
@@ -29,7 +37,7 @@ WORDS = ("red", "old", "striped")
 
 @pytest.fixture
 def photos() -> list[Image.Image]:
-    return [picture(i) for i in range(3)]
+    return [picture(i) for i in range(5)]
 
 
 def unit(n: int, width: int, seed: int = 0) -> np.ndarray:
@@ -100,6 +108,20 @@ def test_latents_are_the_vae_s_mode_scaled_photos_then_mirrored(generator: Gener
     assert wide.shape == (2, *expected.shape[1:])
 
 
+@pytest.mark.parametrize(
+    ("n", "sizes"), [(1, (1, 0, 0)), (3, (3, 0, 0)), (4, (3, 0, 1)), (5, (3, 1, 1)), (11, (7, 2, 2))]
+)
+def test_photos_are_split_into_three_sets(n: int, sizes: tuple[int, int, int]):
+    for seed in range(3):
+        split = split_photos(n, seed)
+        sets = (split.train, split.choose, split.report)
+        assert tuple(map(len, sets)) == sizes
+        assert sorted(np.concatenate(sets).tolist()) == list(range(n))
+        assert all(own.tolist() == sorted(own.tolist()) for own in sets)
+    assert len({tuple(split_photos(5, seed).report) for seed in range(9)}) > 1
+    assert split_numbers(4, 0, 0, seed=3).train.tolist() == [0, 1, 2, 3]
+
+
 def test_what_is_frozen_is_computed_once_and_split(
     tiny: Encoder, generator: Generator, photos: list[Image.Image]
 ):
@@ -111,33 +133,79 @@ def test_what_is_frozen_is_computed_once_and_split(
         return negatives
 
     settings = replace(QUICK, views=3)
-    problem = prepare_problem(photos, "dress", tiny, find, settings, WORDS, generator, 0)
-    assert (len(problem.concept), len(problem.held_out_concept)) == (3 + 9, 3 * 2)
-    assert (len(problem.negatives), len(problem.held_out_negatives)) == (7, 2)  # a quarter is held out
-    both = torch.cat([problem.held_out_negatives, problem.negatives]).numpy()
-    assert sorted(both.tolist()) == sorted(negatives.tolist())
+    problem = prepare_problem(photos, "dress", tiny, find, settings, WORDS, generator, 0, hold_out=True)
+    split, features = split_photos(5, 0), seen["concept"]
+    assert features.shape == (5, 1 + 3, 16)
+    pixels = np.stack([tiny.preprocessing.pixels(photo) for photo in photos])
+    assert np.allclose(features[:, 0], tiny.encode_pixels(pixels), atol=1e-5)
     with torch.inference_mode():
         assert np.allclose(seen["plain"], tiny.encode_texts(["image of a dress"])[0], atol=1e-5)
-    assert np.array_equal(seen["concept"], torch.cat([problem.concept, problem.held_out_concept]).numpy())
-    pixels = np.stack([tiny.preprocessing.pixels(photo) for photo in photos])
-    assert np.allclose(problem.concept[:3], tiny.encode_pixels(pixels), atol=1e-5)
+    latents = encode_latents(photos, generator)
+    for numbers, own, drawn in (
+        (split.train, problem.concept, problem.denoiser.latents),
+        (split.choose, problem.choose.concept, problem.choose.latents),
+        (split.report, problem.report.concept, problem.report.latents),
+    ):
+        assert np.array_equal(own.numpy(), features[numbers].reshape(-1, 16))
+        assert torch.equal(drawn, torch.cat([latents[numbers], latents[5 + numbers]]))
+    sets = (problem.negatives, problem.choose.negatives, problem.report.negatives)
+    assert [len(own) for own in sets] == [5, 2, 2]  # a quarter each is held out
+    assert sorted(torch.cat(sets).tolist()) == sorted(negatives.tolist())
+    assert (problem.choose.n_photos, problem.report.n_photos) == (1, 1)
+    assert np.array_equal(problem.photos.numpy(), features[:, 0])
     table = attributes.average_embeddings(tiny.text_tower, WORDS)
     assert not torch.equal(problem.first[0], problem.first[1])
     assert all((row == table).all(1).any() for row in problem.first)  # attributes
     assert problem.subspace.rank == 2
-    assert problem.denoiser.latents.shape == (6, 4, 8, 8)
-    alone = prepare_problem(
-        photos,
-        "dress",
-        tiny,
-        find,
-        replace(settings, projection=False).with_method("prompt tuning"),
-        WORDS,
-        generator,
-        0,
-    )
+
+    whole = prepare_problem(photos, "dress", tiny, find, settings, WORDS, generator, 0)
+    assert (len(whole.concept), len(whole.negatives)) == (20, 9)
+    assert torch.equal(whole.denoiser.latents, latents)
+    assert (whole.choose, whole.report) == (None, None)
+    plain = replace(settings, projection=False).with_method("prompt tuning")
+    alone = prepare_problem(photos, "dress", tiny, find, plain, WORDS, generator, 0)
     assert alone.subspace is None
     assert alone.denoiser is None
+
+
+def test_neither_the_step_nor_the_report_sees_what_is_learned_from(
+    tiny: Encoder, generator: Generator, photos: list[Image.Image]
+):
+    """Other training photos move neither the held-out loss nor the separation of given vectors, and so for each set."""
+    problem = prepare_problem(
+        photos, "dress", tiny, lambda *_: unit(16, 16), QUICK, WORDS, generator, 0, hold_out=True
+    )
+    noise = torch.from_numpy(unit(len(problem.concept), 16, 5))
+    trained = replace(
+        problem,
+        concept=noise,
+        negatives=noise[:3],
+        denoiser=replace(problem.denoiser, latents=torch.randn_like(problem.denoiser.latents)),
+    )
+    chosen = replace(problem, choose=replace(problem.choose, concept=noise, latents=trained.denoiser.latents))
+    reported = replace(problem, report=replace(problem.report, concept=noise[:2]))
+    losses, separations = (
+        [how(one) for one in (problem, trained, chosen, reported)]
+        for how in (
+            lambda one: Objective(one, tiny.text_tower, QUICK).held_out(one.first),
+            lambda one: quality(one.first, one, tiny.text_tower, WORDS)["separation"],
+        )
+    )
+    assert losses[0] == losses[1] == losses[3] != losses[2]
+    assert separations[0] == separations[1] == separations[2] != separations[3]
+
+
+def test_without_anything_to_choose_on_the_last_step_is_taken(tiny: Encoder, photos: list[Image.Image]):
+    tuning = QUICK.with_method("prompt tuning")
+    problem = prepare_problem(photos, "dress", tiny, lambda *_: unit(8, 16), tuning, WORDS, None, 0)
+    learned = learn_vectors(problem, tiny.text_tower, tuning)
+    assert learned.step == 4
+    assert [(look.step, look.held_out, look.best) for look in learned.losses] == [
+        (2, None, None),
+        (4, None, None),
+    ]
+    longer = learn_vectors(problem, tiny.text_tower, replace(tuning, check_every=1))
+    assert torch.equal(longer.vectors, learned.vectors)
 
 
 def test_learning_starts_at_different_attributes():
@@ -151,7 +219,7 @@ def test_learning_starts_at_different_attributes():
 
 
 def test_a_token_and_what_its_file_says(tiny: Encoder, generator: Generator, photos: list[Image.Image]):
-    def learned(seed: int) -> lessons.Lesson:
+    def learned(seed: int, **how: object) -> lessons.Lesson:
         return lessons.learn_token(
             "my-dress",
             photos,
@@ -162,6 +230,7 @@ def test_a_token_and_what_its_file_says(tiny: Encoder, generator: Generator, pho
             adjectives=WORDS,
             generator=generator,
             seed=seed,
+            **how,
         )
 
     lesson = learned(1)
@@ -175,11 +244,18 @@ def test_a_token_and_what_its_file_says(tiny: Encoder, generator: Generator, pho
     mean = tiny.encode_pixels(pixels).mean(axis=0)
     assert np.allclose(facts.concept_features(token), mean, atol=1e-5)
     assert LearningConfig(**json.loads(token.facts["settings"])) == QUICK
-    assert (token.facts["seed"], token.facts["n_images"]) == ("1", "3")
+    assert (token.facts["seed"], token.facts["n_images"]) == ("1", "5")
     assert [step for step, _ in facts.held_out(token)] == [2, 4]
     best = min(facts.held_out(token), key=lambda look: look[1])
     assert (token.facts["step"], lesson.learned.step) == (str(best[0]), best[0])
-    assert set(read_quality(token)) == set(QUALITY)
+    told = read_quality(token)
+    assert set(told) == {*QUALITY, *SEPARATION}
+    assert (told["n_photos"], told["n_negatives"]) == (1, 2)
+    everything = learned(1, hold_out=False)
+    assert set(read_quality(everything.token)) == set(QUALITY)
+    assert facts.held_out(everything.token) == []
+    assert everything.learned.step == 4
+    assert np.allclose(facts.concept_features(everything.token), mean, atol=1e-5)
     assert all(
         look.diffusion is not None and look.classification is not None for look in lesson.learned.losses
     )
@@ -217,11 +293,11 @@ def test_what_can_t_be_learned_is_told_before_anything_is_computed(tiny: Encoder
 
 
 def test_several_together_with_a_generator(tiny: Encoder, generator: Generator):
-    concepts = {"a": [picture(0), picture(1)], "b": [picture(7)]}
+    concepts = {"a": [picture(i) for i in range(4)], "b": [picture(7)]}
     settings = replace(QUICK, n_vectors=1)
     learned = several.learn_together(concepts, tiny, config=settings, generator=generator)
     assert [token.name for token in learned.tokens] == list(learned.classifier.names) == ["a", "b"]
-    assert 0 <= learned.accuracy <= 1
+    assert learned.accuracy in (0, 1)  # one photo of four is left out, and none of one
     for token, own in zip(learned.tokens, concepts.values(), strict=True):
         pixels = np.stack([tiny.preprocessing.pixels(photo) for photo in own])
         assert np.allclose(facts.concept_features(token), tiny.encode_pixels(pixels).mean(axis=0), atol=1e-5)
@@ -229,6 +305,10 @@ def test_several_together_with_a_generator(tiny: Encoder, generator: Generator):
         assert json.loads(token.facts["settings"]) == asdict(settings)
         assert [step for step, _ in facts.held_out(token)] == [2, 4]
         assert token.facts["step"] == "4"
+    everything = several.learn_together(concepts, tiny, config=settings, generator=generator, hold_out=False)
+    assert everything.accuracy is None
+    assert facts.held_out(everything.tokens[0]) == []
+    assert everything.tokens[0].facts["step"] == "4"
     again = several.learn_together(concepts, tiny, config=settings, generator=generator)
     assert again.tokens[0].facts["held_out"] == token.facts["held_out"]
     for short, said in (({"a": concepts["a"]}, "1 concept"), ({**concepts, "c": []}, "<c>: no photo")):

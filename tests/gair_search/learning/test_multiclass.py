@@ -28,7 +28,7 @@ def test_tokens_classify_their_own_images(encoder: Encoder, classes: Classes):
     assert losses[-1][1] < losses[0][1]
     assert torch.equal(losses[-1][2], vectors)
     held_out = [
-        held_out_loss(classes, told[2], encoder.text_tower, settings, classes.features[1::2], torch.arange(2))
+        held_out_loss(told[2], encoder.text_tower, settings, classes.features[1::2], torch.arange(2))
         for told in losses
     ]
     rows = class_features(encoder.text_tower, vectors).detach()

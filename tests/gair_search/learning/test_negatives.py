@@ -1,6 +1,8 @@
 """Negative images: the parent, but not the concept. Features on a circle, so that all angles are known."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +13,17 @@ from support.points import EMBEDDER, point
 
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, GalleryError
+from gair_search.gallery import PointId
 from gair_search.gallery.embedded import EmbeddedGallery
 from gair_search.learning.negatives import (
     MIN_NEGATIVES,
     find_negatives,
     from_gallery,
     likeness,
+    nearest_other_photo,
     require,
     unlike_concept,
+    whitening,
 )
 
 
@@ -34,36 +39,99 @@ def test_likeness_is_that_of_the_oddest_photo_to_the_others():
     assert likeness(at(5, 5)) == pytest.approx(1, abs=1e-6)
 
 
-def test_what_is_as_like_as_the_concept_is_to_itself_is_left_out():
-    concept = at(-10, 10)  # their mean is at 0, their likeness 20 degrees
-    candidates = at(90, 19, 21, -19, -21, 0, 180)
-    assert unlike_concept(candidates, concept).tolist() == [0, 2, 4, 6]
-    assert unlike_concept(candidates, concept, 2).tolist() == [0, 2]
-    assert unlike_concept(at(0, 5), concept).tolist() == []
+def test_of_few_what_is_as_like_as_the_concept_is_to_itself_is_left_out(monkeypatch: pytest.MonkeyPatch):
+    """Where most of a small gallery is the concept, it is the concept that is common there."""
+    rng = np.random.default_rng(0)
+    own = np.eye(16)[0] + 0.3 * rng.standard_normal((62, 16)) / 4
+    others = np.eye(16)[1] + 0.3 * rng.standard_normal((8, 16)) / 4
+    own, others = ((x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32) for x in (own, others))
+    concept, candidates = own[:2, None], np.concatenate([own[2:], others])
+    mean = concept.mean((0, 1)) / np.linalg.norm(concept.mean((0, 1)))
+    alike = set(np.flatnonzero(candidates @ mean >= likeness(concept[:, 0])).tolist())
+    assert len(alike) > 3
+    assert not alike & set(unlike_concept(candidates, concept).tolist())
+    monkeypatch.setattr("gair_search.learning.negatives.FEW", 0)
+    assert alike & set(unlike_concept(candidates, concept).tolist())
+    assert len(unlike_concept(candidates, concept, 2)) == 2
+    assert unlike_concept(candidates[:0], concept).tolist() == []
+
+
+def test_whitened_rows_are_of_unit_covariance_and_their_mean_is_away():
+    rng = np.random.default_rng(0)
+    features = (rng.standard_normal((400, 3)) * [1, 5, 20] + [3, 0, 9]).astype(np.float32)
+    spread = np.cov(features.T)
+    by_hand = (features - features.mean(0)) @ np.linalg.inv(np.linalg.cholesky(spread)).T
+    by_hand /= np.linalg.norm(by_hand, axis=1, keepdims=True)
+    found = whitening(features, shrinkage=0)(features)
+    assert np.allclose(found @ found.T, by_hand @ by_hand.T, atol=1e-4)
+    # drawn all the way to the identity, nothing is left but the mean that is taken away
+    centred = features - features.mean(0)
+    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+    flat = whitening(features, shrinkage=1)(features)
+    assert np.allclose(flat @ flat.T, centred @ centred.T, atol=1e-4)
+    assert np.isfinite(whitening(features[:1])(features)).all()  # one photo has no spread
+
+
+def test_the_likeness_of_photos_is_to_the_nearest_view_of_another():
+    first, second, third = at(0, 30), at(50, 100), at(200, 201)
+    # 0 is nearest to 50; 50 to 30; 200 to 100
+    expected = np.median(np.cos(np.radians([50, 20, 100])))
+    assert nearest_other_photo(np.stack([first, second, third])) == pytest.approx(expected, abs=1e-6)
+    assert nearest_other_photo(first[None]) == 1
+
+
+def test_the_concept_in_other_places_is_found_and_others_in_its_place_are_kept():
+    """Features of (instance, place): places are shared by all, so that raw cosines tell places, not instances."""
+    instances, places = np.eye(14)[:10], 1.5 * np.eye(14)[10:]
+
+    def shown(instance: int, place: int) -> NDArray[np.float32]:
+        both = instances[instance] + places[place]
+        return (both / np.linalg.norm(both)).astype(np.float32)
+
+    concept = np.stack([shown(0, 0), shown(0, 1)])[:, None]
+    names = [(0, 2), (0, 3), *((i, place) for i in range(1, 10) for place in range(4))]
+    candidates = np.stack([shown(*name) for name in names])
+    found = [names[row] for row in unlike_concept(candidates, concept)]
+    assert (0, 2) not in found
+    assert (0, 3) not in found
+    # by raw cosines the concept elsewhere is the least like it
+    mean = concept.mean((0, 1))
+    raw = dict(zip(names, candidates @ mean, strict=True))
+    assert raw[0, 2] < min(raw[i, 0] for i in range(1, 10))
+    assert sum(place > 1 for _, place in found) == 18  # none of the others there is lost
 
 
 def test_a_gallery_gives_what_is_near_the_parent_and_not_the_concept(tmp_path: Path):
-    angles = {"own": 75, "alike": 15, "near": 50, "nearer": 62, "far": 120}
+    """Axis 0 is the parent; each photo is so many degrees away from it, along an axis of its own."""
+
+    def photo(axis: int, degrees: float) -> NDArray[np.float32]:
+        x, y, _ = at(degrees)[0]
+        return (x * np.eye(12)[0] + y * np.eye(12)[axis]).astype(np.float32)
+
+    photos = {f"{i}": photo(i, 40 + 5 * i) for i in range(3, 12)} | {
+        "own": photo(2, 54),
+        "alike": photo(1, 35),
+    }
     gallery = EmbeddedGallery(tmp_path / "gallery")
-    gallery.ensure(EMBEDDER)
-    gallery.upsert(
-        [
-            point(i, at(angle)[0].tolist(), path=str(tmp_path / name))
-            for i, (name, angle) in enumerate(angles.items())
-        ]
-    )
+    gallery.ensure(replace(EMBEDDER, dim=12))
+    gallery.upsert([point(i, x.tolist(), path=str(tmp_path / n)) for i, (n, x) in enumerate(photos.items())])
     (tmp_path / "own").touch()
     (tmp_path / "link").symlink_to(tmp_path / "own")
-    parent, concept = at(60)[0], at(-10, 10)
-    found = from_gallery(gallery, parent, concept, without=[tmp_path / "link"])
-    assert np.allclose(found, at(62, 50, 120), atol=1e-6)  # nearest to the parent first
-    assert np.allclose(from_gallery(gallery, parent, concept, 1), at(62), atol=1e-6)
-    assert np.allclose(from_gallery(gallery, parent, concept), at(62, 50, 75, 120), atol=1e-6)
+    parent, concept = np.eye(12, dtype=np.float32)[0], np.stack([photo(1, 50), photo(1, 60)])[:, None]
+
+    def found(n: int = 64, without: Sequence[Path | PointId] = ()) -> list[str]:
+        rows = from_gallery(gallery, parent, concept, n, without)
+        return [name for row in rows for name, x in photos.items() if np.allclose(row, x, atol=1e-5)]
+
+    others = [f"{i}" for i in range(3, 12)]
+    assert found(without=[tmp_path / "link"]) == others  # nearest to the parent first
+    assert found() == ["own", *others]
+    assert found(2) == ["own", "3"]
     (own,) = (record.id for record in gallery.records() if record.payload["path"].endswith("own"))
-    assert np.allclose(from_gallery(gallery, parent, concept, without=[own]), at(62, 50, 120), atol=1e-6)
+    assert found(without=[own]) == others
     # all is the concept: nothing is left, in the right shape
-    everything = [tmp_path / name for name in angles]
-    assert from_gallery(gallery, parent, concept, without=everything).shape == (0, 3)
+    everything = [tmp_path / name for name in photos]
+    assert from_gallery(gallery, parent, concept, without=everything).shape == (0, 12)
     gallery.close()
 
 
@@ -80,7 +148,10 @@ def test_negatives_come_from_where_the_user_says_else_from_the_gallery(encoder: 
     files = make_photos(tmp_path / "others", MIN_NEGATIVES)
     features = encoder.encode_files(files)
     gallery = EmbeddedGallery(tmp_path / "gallery")
-    plain, concept = features[0], np.stack([-features.mean(0)] * 2) / np.linalg.norm(features.mean(0))
+    plain, concept = (
+        features[0],
+        np.stack([-features.mean(0)] * 2)[:, None] / np.linalg.norm(features.mean(0)),
+    )
 
     def found(source: str | Path | None, without: list[Path]) -> NDArray[np.float32]:
         return find_negatives(

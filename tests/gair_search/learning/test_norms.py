@@ -18,7 +18,6 @@ from gair_search.encoder.clip import Encoder
 from gair_search.generation.generator import Generator
 from gair_search.learning import lessons
 from gair_search.learning.config import Method, config_for
-from gair_search.learning.preparation import image_features
 from gair_search.learning.report import describe, read_quality
 from gair_search.tokens.custom_token import CustomToken
 
@@ -47,7 +46,7 @@ def twins(item: Instance, first: int) -> list[Image.Image]:
 def learned(encoder: Encoder, number: int, projection: bool, method: Method, steps: int) -> CustomToken:
     """A token of an instance of the test split, by gair-mini's own settings."""
     item = instance(number, "test")
-    negatives = image_features(twins(item, number + 50), encoder).numpy()
+    negatives = encoder.encode_images(twins(item, number + 50))
     preset = replace(config_for(encoder.spec), projection=projection, steps=steps, views=2)
     lesson = lessons.learn_token(
         "it",
