@@ -2,10 +2,11 @@
 
 Both learn the same number of vectors from the same photos at the generator's size, same batch size, same prompts, on
 the same weights. Ours is `learn_vectors` with the diffusion loss alone and no projection; latents, and what else is
-frozen, are made before, once, and their seconds told apart. Theirs is the work of a step of `examples/textual_inversion/textual_inversion.py` in huggingface/diffusers, which the package does
-not hold, written anew: files opened, resized and mirrored by PIL, the VAE's encoder, the text encoder over its full
-context with the whole token table in AdamW, the UNet forth and back, and all other rows of the table put back. Left
-out are accelerate, which does nothing on one device, progress bars and files.
+frozen, are made before, once, and their seconds told apart. Theirs is the work of a step of
+`examples/textual_inversion/textual_inversion.py` in huggingface/diffusers, which the package does not hold, written
+anew: files opened, resized and mirrored by PIL, the VAE's encoder, the text encoder over its full context with the
+whole token table in AdamW, the UNet forth and back, and all other rows of the table put back. Left out are accelerate,
+which does nothing on one device, progress bars and files.
 """
 
 import contextlib
@@ -280,7 +281,7 @@ class LearningCost(TimedPart):
 
 
 def short_inversion_config(spec: ModelSpec, steps: int) -> LearningConfig:
-    """Textual inversion without projection: `steps` of a model's own run, from all photos, so that nothing is held out."""
+    """Textual inversion without projection: `steps` of a model's own run; nothing is held out."""
     own = replace(config_for(spec), steps=steps, check_every=steps, projection=False)
     return own.with_method("textual inversion")
 

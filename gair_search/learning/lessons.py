@@ -54,7 +54,7 @@ def learn_token(
     hold_out: bool = True,
     on_look: Callable[[Losses], None] | None = None,
 ) -> Lesson:
-    """Learn a concept from its photos.
+    """Learn a concept from its photos. Long, since it has many arguments.
 
     Args:
         name: of the concept.
