@@ -1,5 +1,6 @@
 """The measures against ir-measures and scikit-learn on random runs, and against numbers worked out by hand."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -105,7 +106,54 @@ def test_by_hand() -> None:
     assert measures.ranking([1.0, 2.0, 1.0], ["a", "b", "c"]).tolist() == [1, 2, 0]
 
 
+def test_d_prime_by_hand() -> None:
+    # positives 5 and 1, negatives 2 and 0: means 3 and 1, variances 4 and 1
+    assert measures.d_prime([5, 1, 2, 0], [True, True, False, False]) == pytest.approx(2 / math.sqrt(2.5))
+    for flags in ([True, True], [False, False]):
+        with pytest.raises(ValueError, match="positives and negatives"):
+            measures.d_prime([1, 2], flags)
+
+
+def test_a_category_of_one_is_whole_when_it_is_found() -> None:
+    assert measures.retrieved_share([False, True, False]).tolist() == [0, 0, 1, 1]
+    assert measures.category_auc([False, True, False]) == pytest.approx((0 + 0.5 + 1) / 3)
+
+
+def test_the_bootstrap_where_every_resample_is_the_same() -> None:
+    """By hand: a is better by 1 everywhere, so that all 99 resamples say 1, and p is 2 / (99 + 1)."""
+    found = measures.paired_bootstrap([3.0, 2.0], [2.0, 1.0], samples=99)
+    assert found == measures.Comparison(1.0, 1.0, 1.0, 0.02, 2)
+    assert measures.paired_bootstrap([1.0, 0.0], [1.0, 0.0], samples=99).p == 1
+    assert measures.paired_bootstrap([0.0], [1.0], samples=99) == measures.Comparison(-1, -1, -1, 0.02, 1)
+    a, b = np.random.default_rng(0).random((2, 7))
+    assert measures.paired_bootstrap(a, b) == measures.paired_bootstrap(a, b, seed=0, samples=10_000)
+    for wrong in ([], [[1.0]], [1.0, 2.0]):
+        with pytest.raises(ValueError, match="same queries"):
+            measures.paired_bootstrap(wrong, wrong if len(wrong) < 2 else [1.0])
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.booleans()), min_size=2, max_size=30))
+def test_any_ranking_measures_as_in_the_libraries(rows: list[tuple[float, bool]]) -> None:
+    """Ties and all: ir-measures for ranks, scikit-learn for the area under the curve of what is apart."""
+    scores, flags = {f"d{i:02}": score for i, (score, _) in enumerate(rows)}, [flag for _, flag in rows]
+    qrels = {name: int(flag) for name, flag in zip(scores, flags, strict=True)}
+    order = measures.ranking(list(scores.values()), list(scores))
+    ranked = np.array(flags)[order]
+    if any(flags):
+        wanted = {RR: 0.0, AP: 0.0, P @ 5: 0.0, R @ 5: 0.0}
+        wanted |= ir_measures.calc_aggregate(list(wanted), {"q": qrels}, {"q": scores})
+        assert {name: OURS[name](ranked) for name in wanted} == pytest.approx(wanted, abs=CLOSE)
+    if any(flags) and not all(flags):
+        share, places = np.mean(flags), -np.arange(len(flags))
+        area = share / 2 + (1 - share) * roc_auc_score(ranked, places)
+        assert measures.category_auc(ranked) == pytest.approx(area, abs=CLOSE)
+        separation = measures.d_prime([s for s, _ in rows], flags)
+        assert separation == pytest.approx(-measures.d_prime([s for s, _ in rows], [not f for f in flags]))
+
+
 def test_summary() -> None:
+    assert measures.summary([1, 3]) == measures.Summary(2, math.sqrt(2), 2)
     assert measures.summary([1, 2, 3]) == measures.Summary(2, 1, 3)
     assert measures.summary([5]).sd == 0
     assert f"{measures.summary([1, 2, 3]):.2f}" == "2.00 ± 1.00"

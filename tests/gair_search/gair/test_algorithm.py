@@ -63,6 +63,17 @@ def test_refining_never_ends_below_what_it_has_seen(values: list[float]) -> None
     assert scores[best] == max(values[round(100 * w)] for w in seen)
 
 
+@settings(max_examples=40)
+@given(st.dictionaries(st.sampled_from(TENTHS), st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1))
+def test_what_is_selected_has_the_best_worse_score(given_: dict[float, tuple[float, float]]) -> None:
+    """Of any object and context scores: no other weight is better in both."""
+    best, scores = algorithm_1(list(given_), as_is, list, lambda w: given_[w][0], lambda w: given_[w][1])
+    worse = {w: min(pair) for w, pair in given_.items()}
+    assert scores == worse
+    assert worse[best] == max(worse.values())
+    assert best == max(w for w in worse if worse[w] == worse[best])
+
+
 @pytest.mark.parametrize("peak", [0.0, 0.13, 0.31, 0.5, 0.62, 0.88, 1.0])
 def test_refining_finds_the_loops_best_of_a_single_peak(peak: float) -> None:
     """Object scores rise with w and context scores fall: the two selections lie a step apart at most."""

@@ -40,6 +40,42 @@ def test_mixing_is_the_papers_sum_and_its_ends_are_exact() -> None:
         mix_features(0.5, one, -one)
 
 
+FEATURES = st.lists(st.floats(-1, 1, width=32), min_size=3, max_size=3)
+
+
+@settings(max_examples=40)
+@given(st.floats(0, 1), FEATURES, FEATURES)
+def test_mixing_is_a_straight_line_between_its_ends(
+    w: float, concept: list[float], mean: list[float]
+) -> None:
+    """q(w) lies w of the way from the attributes' mean to the concept, in every place, and is its own mirror."""
+    ends = torch.tensor([concept, mean], dtype=torch.float64)
+    mixed = mixing.mix(w, ends[0], ends[1])
+    expected = [w * c + (1 - w) * a for c, a in zip(concept, mean, strict=True)]
+    assert mixed.tolist() == pytest.approx(expected, abs=1e-9)
+    assert torch.allclose(mixed, mixing.mix(1 - w, ends[1], ends[0]), atol=1e-9)
+    assert (mixed >= ends.amin(0) - 1e-9).all()
+    assert (mixed <= ends.amax(0) + 1e-9).all()
+
+
+@settings(max_examples=40)
+@given(st.floats(0, 1), FEATURES, FEATURES)
+def test_mixed_features_have_length_1_or_are_refused(
+    w: float, concept: list[float], mean: list[float]
+) -> None:
+    if np.linalg.norm(concept) < 0.1:
+        return
+    one, other = unit(concept)[0], np.array(mean, np.float32)
+    try:
+        found = mix_features(w, one, other)
+    except GairError:
+        assert np.linalg.norm(w * one + (1 - w) * other) < 1e-5
+        return
+    assert np.linalg.norm(found) == pytest.approx(1, abs=1e-5)
+    expected = w * one.astype(np.float64) + (1 - w) * other
+    assert np.allclose(found * np.linalg.norm(expected), expected, atol=1e-5)
+
+
 def test_an_attribute_takes_exactly_the_concepts_places() -> None:
     a, b, c = torch.eye(3)
     assert torch.equal(spread(torch.stack([a]), 3), torch.stack([a, a, a]))

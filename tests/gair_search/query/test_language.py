@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gair_search.errors import PromptError
-from gair_search.query.language import parse
+from gair_search.query.language import MAX_CHARACTERS, MAX_WEIGHT, Span, escape, parse
 
 
 def read(prompt: str) -> list[tuple[str, float]]:
@@ -110,25 +110,120 @@ def test_caret_stands_under_wide_characters_and_on_the_right_line() -> None:
 def test_deep_nesting_multiplies_without_recursion() -> None:
     (span,) = parse("((((red))))")
     assert span.weight == pytest.approx(1.1**4)
+    assert parse("[[red]]")[0].weight == pytest.approx(1 / 1.1**2)
     with pytest.raises(PromptError, match="nested weights multiply"):
         parse("(" * 8000 + "red" + ")" * 8000)
 
 
-@given(st.text(alphabet="ab ()[]<>*:\\0.5|AND\n", max_size=40))
+def test_spans_say_where_they_stand() -> None:
+    """Text with its escapes, without the brackets around it; a placeholder with its own."""
+    prompt = r"a \(red\) (<it>:2) * <other> (big dog)"
+    found = [(span.text, prompt[span.start : span.end], span.concept, span.weight) for span in parse(prompt)]
+    assert found == [
+        ("a (red) ", r"a \(red\) ", None, 1.0),
+        ("<it>", "<it>", "it", 2.0),
+        ("*", "*", "*", 1.0),
+        ("<other>", "<other>", "other", 1.0),
+        ("big dog", "big dog", None, 1.1),
+    ]
+    (merged,) = parse("(red:1) dish")
+    assert (merged.text, merged.start, merged.end) == ("red dish", 1, 12)
+
+
+def test_the_innermost_open_bracket_is_named() -> None:
+    with pytest.raises(PromptError, match=r'"\[" is never closed') as caught:
+        parse("(a [b")
+    assert caught.value.position == 3
+
+
+@pytest.mark.parametrize("n", [20_000, 20_001])
+def test_the_longest_prompt_that_is_read(n: int) -> None:
+    if n > MAX_CHARACTERS:
+        with pytest.raises(PromptError, match="at most 20,000"):
+            parse("x" * n)
+    else:
+        assert parse("x" * n)[0].end == n
+
+
+def test_the_largest_weight_is_a_million() -> None:
+    assert parse("(red:1e6)")[0].weight == MAX_WEIGHT == 1_000_000
+    with pytest.raises(PromptError, match=r"weight of 1e\+06; at most 1e\+06"):
+        parse("(red:1000001)")
+
+
+def test_escape_by_hand() -> None:
+    assert escape(r"a (b) [c] <d> 5*3 \ : |") == r"a \(b\) \[c\] \<d\> 5\*3 \\ : |"
+
+
+SYNTAX = st.text(alphabet="ab ()[]<>*:\\0.5|AND\n", max_size=40)
+WORDS = st.text(alphabet="ab x,", min_size=1, max_size=6).filter(str.strip)
+WEIGHTS = st.floats(0.01, 1000).map(lambda weight: float(f"{weight:.4g}"))
+
+
+@given(SYNTAX | st.text(max_size=40))
 def test_any_text_parses_or_raises_promptly(prompt: str) -> None:
+    """PromptError or spans, never anything else; the spans stand in order, apart, within the prompt."""
     try:
         spans = parse(prompt)
-    except PromptError:
-        return
+    except PromptError as error:
+        place = error.position
+    else:
+        place = None
+        check_spans(spans, prompt)
+    assert place is None or 0 <= place <= len(prompt)
+
+
+def check_spans(spans: list[Span], prompt: str) -> None:
     assert any(span.weight > 0 for span in spans)
-    assert [s.start for s in spans] == sorted(s.start for s in spans)
+    edges = [edge for span in spans for edge in (span.start, span.end)]
+    assert edges == sorted(edges)
+    assert edges[0] >= 0
+    assert edges[-1] <= len(prompt)
+    for span in spans:
+        assert 0 <= span.weight <= MAX_WEIGHT
+        assert span.start < span.end
+        assert not span.concept or prompt[span.start : span.end] == span.text
 
 
 @given(st.text(max_size=30))
 def test_escaped_text_is_one_plain_span(text: str) -> None:
-    escaped = "".join("\\" + c if c in "()[]<>*\\" else c for c in text)
     if text.strip() and not any(word in text for word in ("AND", "BREAK")):
-        assert read(escaped) == [(text, 1.0)]
+        assert read(escape(text)) == [(text, 1.0)]
+
+
+@given(st.lists(st.tuples(WORDS, WEIGHTS), min_size=1, max_size=6))
+def test_what_is_written_with_weights_is_read_back(parts: list[tuple[str, float]]) -> None:
+    """Round trip: each text with its weight, neighbours of equal weight as one."""
+    expected: list[tuple[str, float]] = []
+    for text, weight in parts:
+        if expected and expected[-1][1] == weight:
+            text = expected.pop()[0] + text
+        expected.append((text, weight))
+    prompt = "".join(f"({escape(text)}:{weight!r})" for text, weight in parts)
+    assert [(span.text, span.weight) for span in parse(prompt)] == expected
+
+
+@given(SYNTAX)
+def test_reading_what_was_read_changes_nothing(prompt: str) -> None:
+    """Idempotence: spans written out again are the same spans."""
+    try:
+        spans = parse(prompt)
+    except PromptError:
+        return
+    if any(not 0 < span.weight < 1e6 for span in spans):
+        return
+    written = "".join(f"({s.text if s.concept else escape(s.text)}:{s.weight!r})" for s in spans)
+    again = parse(written)
+    assert [(s.text, s.weight, s.concept) for s in again] == [(s.text, s.weight, s.concept) for s in spans]
+
+
+@given(WORDS, st.lists(st.sampled_from("(["), max_size=12))
+def test_brackets_multiply(text: str, brackets: list[str]) -> None:
+    closing = "".join(")" if one == "(" else "]" for one in reversed(brackets))
+    (span,) = parse("".join(brackets) + text + closing)
+    power = brackets.count("(") - brackets.count("[")
+    assert span.weight == pytest.approx(1.1**power)
+    assert (span.text, span.start, span.end) == (text, len(brackets), len(brackets) + len(text))
 
 
 def test_imports_no_torch() -> None:
