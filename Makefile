@@ -3,9 +3,11 @@ PYTHON ?= python3.11
 VENV ?= .venv
 # Folder of photos for the demo; sample photographs unless given.
 PHOTOS ?=
+# Modules for the mutants; all that tests/mutants/modules.toml lists unless given.
+MODULES ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-wheel lint docs setup clean
+.PHONY: demo test test-all test-wheel mutants lint docs setup clean
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -24,6 +26,10 @@ test-wheel: setup
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target build/wheel dist/*.whl
 	PYTHONPATH=$(CURDIR)/build/wheel GAIR_TEST_WHEEL=1 $(BIN)/pytest
+
+# Changes the code in small ways, and sees whether a test notices; hours, and it goes on where it was cut off.
+mutants: setup
+	$(BIN)/python tests/mutants/run.py $(MODULES)
 
 lint: setup
 	$(BIN)/ruff check .
