@@ -20,6 +20,7 @@ class ConceptRunConfig(RunConfig):
         shots: concept images, or all that there are; as `SHOTS` unless given.
         attributes: that span the subspace; those nearest to the parent where empty.
         world: further arguments of `fashion_world`.
+        generator: what draws, as for `Generator.load`; the model's own unless given.
     """
 
     methods: tuple[str, ...] = ()
@@ -27,6 +28,7 @@ class ConceptRunConfig(RunConfig):
     shots: int | Literal["all"] | None = None
     attributes: tuple[str, ...] = ()
     world: Mapping[str, Any] = field(default_factory=dict)
+    generator: str | None = None
 
     METHODS: ClassVar[tuple[str, ...]]
     """The table's own rows."""
@@ -62,5 +64,5 @@ class ConceptRunConfig(RunConfig):
     def token_key(self, encoder: Encoder) -> dict[str, Any]:
         """All that a token of the fashion world depends on, save weights and generator: one key for all tables."""
         own = {one.name for one in fields(ConceptRunConfig)} | {"model", "learning", "polar"}
-        apart = {"seeds", "limit", "methods"}
+        apart = {"seeds", "limit", "methods", "generator"}  # `TokenCells` takes the generator's identity
         return {name: value for name, value in self.to_json(encoder).items() if name in own - apart}

@@ -135,7 +135,7 @@ class LearnedTokens:
         self.encoder, self.config, self.learning = encoder, config, config.learning(encoder)
         needed = draws or config.draws_negatives
         wanted = needed or sweeps_diffusion or NEEDS_GENERATOR & set(config.rows)
-        self.generator, self.why = load_own_generator(encoder) if wanted else (None, "")
+        self.generator, self.why = load_own_generator(encoder, config.generator) if wanted else (None, "")
         if needed and self.generator is None:
             raise GairError(f"images are to be drawn, and that takes a generator: {self.why}")
         self.rows, self.skipped = without_generator(config.rows, NEEDS_GENERATOR, self.generator, self.why)

@@ -79,10 +79,20 @@ def known_rows(wanted: Iterable[str], known: Iterable[str], what: str = "method"
     return tuple(name for key, name in names.items() if key in lower or not lower)
 
 
-def load_own_generator(encoder: Encoder) -> "tuple[Generator | None, str]":
-    """The model's own generator; or None, and why there is none."""
+def load_own_generator(encoder: Encoder, source: str | None = None) -> "tuple[Generator | None, str]":
+    """The model's own generator; or None, and why there is none.
+
+    Args:
+        encoder: the model.
+        source: a generator that was chosen instead, as for `Generator.load`.
+
+    Raises:
+        ModelError: the chosen one can't be used.
+    """
     from gair_search.generation.generator import Generator
 
+    if source is not None:
+        return Generator.load(encoder, source), ""
     try:
         return Generator.load(encoder), ""
     except ModelError as error:  # GeneratorError among them

@@ -70,13 +70,15 @@ class FewShotConfig(RunConfig):
 
     Attributes:
         shots: pictures of each class to learn from.
-        token_shots: the same without names; fewer numbers, since the diffusion loss makes tokens dear.
+        token_shots: the same without names; fewer numbers, since the diffusion loss makes tokens dear. None leave the
+            table without names out.
         steps: of learning tokens; the model's own unless given.
         epochs: of learning token weights and residuals; the paper's (100, from 8 shots on 200) unless given.
         rate: of learning token weights; the paper's unless given.
         per_class: at most so many pictures of a class are classified; 20 in the fashion world, else all.
         descriptions: JSON file, class name -> texts.
         world: further arguments of the fashion world's sets.
+        generator: for the diffusion loss, as for `Generator.load`; the model's own unless given.
     """
 
     dataset: Source = "fashion"
@@ -88,11 +90,14 @@ class FewShotConfig(RunConfig):
     per_class: int | None = None
     descriptions: Path | None = None
     world: Mapping[str, Any] = field(default_factory=dict)
+    generator: str | None = None
 
     def __post_init__(self) -> None:
         """Raise GairError where a run can't be made of this."""
+        if not self.shots:
+            raise GairError("no shots: expected numbers from 1 on")
         for shots in (self.shots, self.token_shots):
-            if not shots or min(shots) < 1 or len(set(shots)) < len(shots):
+            if min(shots, default=1) < 1 or len(set(shots)) < len(shots):
                 raise GairError(f"shots {shots}: expected different numbers from 1 on")
         if self.limit is not None and self.limit < 2:
             raise GairError("a single class can't be told from others; take a limit of 2 or more")
@@ -112,7 +117,7 @@ class FewShotConfig(RunConfig):
             sizes = {"test": per_class or 20, **self.world}
             return (
                 labelled_fashion.fashion_colors(seed, n, max(self.shots), **sizes),
-                labelled_fashion.fashion_instances(seed, n, max(self.token_shots), **sizes),
+                labelled_fashion.fashion_instances(seed, n, max(self.token_shots, default=1), **sizes),
             )
         folder = self.folder
         if self.dataset == "dreambooth":
@@ -164,7 +169,7 @@ def fewshot(
     picture's scores.
     """
     _ = encoder.text_tower
-    generator, why = load_own_generator(encoder)
+    generator, why = load_own_generator(encoder, config.generator) if config.token_shots else (None, "")
     identity = generator.identity if generator else None
     report = Report("fewshot", config.to_json(encoder) | {"generator": identity})
     apart = ("seeds", "shots", "token_shots", "generator")  # a classifier does not depend on them
@@ -191,7 +196,8 @@ def fewshot(
                 seconds.setdefault(cut, []).append(cell["seconds"])
                 counter.advance()
     report.values = {table: size | {"rows": {}} for table, size in sizes.items()}
-    report.values["skipped"] = {} if generator else dict.fromkeys(sorted(NEED_DIFFUSION), why)
+    lacking = generator is None and bool(config.token_shots)
+    report.values["skipped"] = dict.fromkeys(sorted(NEED_DIFFUSION), why) if lacking else {}
     _fill(report, answers, seconds)
     return report
 
@@ -199,7 +205,7 @@ def fewshot(
 def _studies(
     encoder: Encoder, config: FewShotConfig, work: Work, generator: Generator | None, seed: int
 ) -> list[ClassifierStudy]:
-    """A seed's study with class names, and the one without."""
+    """A seed's study with class names, and the one without where there are shots for it."""
     shots = {"named": config.shots, "agnostic": config.token_shots}
     learning = config.learning(encoder)
     return [
@@ -207,6 +213,7 @@ def _studies(
             table, encoder, data, work, shots[table], config.epochs, config.rate, learning, generator, seed
         )
         for table, data in zip(shots, config.load(seed), strict=True)
+        if shots[table]
     ]
 
 
@@ -236,6 +243,8 @@ def _fill(
         "agnostic": [(MC_TI, name) for name in (TUNING, INVERSION, NEAREST)],
     }
     for table, pairs in against.items():
+        if table not in report.values:
+            continue
         text = f", {BOTH}" if table == "named" else ""
         report.values[table]["compared"] = [
             {"a": a, "b": b, "shots": k} | _over_pictures(correct, answers[table, b + text, other])
@@ -244,10 +253,13 @@ def _fill(
             for other in ([0] if b == ZERO_SHOT else [k])  # what learns nothing is the same for all shots
             if (where, row) == (table, a + text) and k
         ]
-    report.tables += [named_table(report), nonsense_table(report), agnostic_table(report)]
+    report.tables += [named_table(report), nonsense_table(report)]
+    if "agnostic" in report.values:
+        report.tables.append(agnostic_table(report))
     report.figures = {
         f"fewshot-{table}": partial(shots_figure, report.values[table]["rows"])
         for table in ("named", "agnostic")
+        if table in report.values
     }
 
 

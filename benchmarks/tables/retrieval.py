@@ -163,7 +163,8 @@ def retrieval(
             too few negative images.
     """
     _ = encoder.text_tower
-    generator, why = load_own_generator(encoder) if NEEDS_GENERATOR & set(config.rows) else (None, "")
+    needed = bool(NEEDS_GENERATOR & set(config.rows))
+    generator, why = load_own_generator(encoder, config.generator) if needed else (None, "")
     rows, skipped = without_generator(config.rows, NEEDS_GENERATOR, generator, why)
     identity = generator.identity if generator else None
     report = Report("retrieval", config.to_json(encoder) | {"generator": identity})

@@ -26,7 +26,10 @@ def fewshot(
     ] = "1,2,4,8,16",
     token_shots: Annotated[
         str,
-        typer.Option(metavar="LIST", help="The same numbers for tokens, which learn without class names."),
+        typer.Option(
+            metavar="LIST",
+            help="The same numbers for tokens, which learn without class names; none leaves them out.",
+        ),
     ] = "1,4",
     limit: Annotated[
         int | None,
@@ -63,6 +66,7 @@ def fewshot(
         ),
     ] = None,
     start_fraction: bench.StartFraction = None,
+    generator: options.Generator = None,
     model: options.Model = None,
     device: options.Device = None,
     work: bench.WorkFolder = None,
@@ -74,7 +78,7 @@ def fewshot(
     numbers = bench.parse_seeds(seeds)
     cuts, token_cuts = (
         bench.parse_numbers("--shots", shots),
-        bench.parse_numbers("--token-shots", token_shots),
+        () if token_shots.strip().lower() == "none" else bench.parse_numbers("--token-shots", token_shots),
     )
     from gair_search.benchmarks.tables.fewshot import FewShotConfig
     from gair_search.benchmarks.tables.fewshot import fewshot as measure
@@ -91,6 +95,7 @@ def fewshot(
         rate=rate,
         per_class=per_class,
         descriptions=descriptions,
+        generator=generator,
     )
     encoder = load_encoder(model, device, start_fraction)
     with progress_bar("classifiers", quiet=as_json) as on_progress:

@@ -47,6 +47,7 @@ def generation(
     shots: bench.Shots = None,
     attributes: bench.Attributes = None,
     negatives: bench.Negatives = None,
+    generator: options.Generator = None,
     model: options.Model = None,
     device: options.Device = None,
     work: bench.WorkFolder = None,
@@ -63,8 +64,8 @@ def generation(
     config = GenerationConfig(
         dataset, data, numbers, limit, tuple(options.split_list(methods)), steps, shots,
         bench.parse_attributes(attributes), classes=classes, parents=bench.parse_pairs(parents, "--parents"),
-        negatives=negatives, contexts=tuple(options.split_list(contexts)), images=images, judge=judge or "",
-        sampling=SamplingConfig(steps=draw_steps, guidance=guidance),
+        negatives=negatives, generator=generator, contexts=tuple(options.split_list(contexts)), images=images,
+        judge=judge or "", sampling=SamplingConfig(steps=draw_steps, guidance=guidance),
     )  # fmt: skip
     encoder = load_encoder(model, device)
     other = None if config.second_judge in ("", PIXELS) else load_encoder(config.second_judge, device)

@@ -39,6 +39,7 @@ def recognition(
             help="Number of pictures of each class that are tested. [default: 20, folders 10]",
         ),
     ] = None,
+    generator: options.Generator = None,
     model: options.Model = None,
     device: options.Device = None,
     work: bench.WorkFolder = None,
@@ -55,7 +56,7 @@ def recognition(
     config = RecognitionConfig(
         dataset, data, numbers, limit, tuple(options.split_list(methods)), steps, shots,
         bench.parse_attributes(attributes), classes=classes, parents=bench.parse_pairs(parents, "--parents"),
-        negatives=negatives, per_class=per_class,
+        negatives=negatives, per_class=per_class, generator=generator,
         loss_weights=LOSS_WEIGHTS if weights is None else weights,
     )  # fmt: skip
     encoder = load_encoder(model, device)

@@ -35,6 +35,7 @@ def retrieval(
     captions: Annotated[
         Literal["detailed", "short"], typer.Option(help="Which captions of PerVL.")
     ] = "detailed",
+    generator: options.Generator = None,
     model: options.Model = None,
     device: options.Device = None,
     work: bench.WorkFolder = None,
@@ -57,6 +58,7 @@ def retrieval(
         photos,
         bench.parse_attributes(attributes),
         gair=gair,
+        generator=generator,
         split=split,
         captions=captions,
         redact_faces=redact_faces,

@@ -4,16 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.generator import TINY_WIDTH, tiny_generator
 
 from gair_search.benchmarks.harness.run import (
     ProgressCounter,
     RunConfig,
     json_value,
     known_rows,
+    load_own_generator,
     without_generator,
 )
 from gair_search.encoder.clip import Encoder
-from gair_search.errors import DatasetError, GairError
+from gair_search.errors import DatasetError, GairError, GeneratorError
 
 
 def test_rows_are_the_table_s_in_its_order_and_spelling() -> None:
@@ -28,6 +30,16 @@ def test_rows_that_need_a_generator_are_skipped_without_one() -> None:
     assert without_generator(("a", "b"), {"b", "c"}, None, "none") == (("a",), {"b": "none"})
     generator: object = object()
     assert without_generator(("a", "b"), {"b"}, generator, "") == (("a", "b"), {})  # type: ignore[arg-type]
+
+
+def test_a_generator_that_was_chosen_is_the_one_or_an_error(tiny: Encoder, tmp_path: Path) -> None:
+    own, _ = load_own_generator(tiny)
+    chosen, why = load_own_generator(tiny, str(tiny_generator(tmp_path / "another", TINY_WIDTH)))
+    assert own is not None
+    assert chosen is not None
+    assert (chosen.identity != own.identity, why) == (True, "")
+    with pytest.raises(GeneratorError, match="there is no generator nowhere"):
+        load_own_generator(tiny, "nowhere")
 
 
 def test_a_configuration_is_json(encoder: Encoder, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from gair_search.benchmarks.methods import fewshot as methods
 from gair_search.benchmarks.methods.fewshot import RARE_TOKENS, Shots
 from gair_search.benchmarks.tables.fewshot import FewShotConfig, fewshot
 from gair_search.encoder.clip import Encoder
-from gair_search.errors import DatasetError, GairError
+from gair_search.errors import DatasetError, GairError, GeneratorError
 from gair_search.learning import stori as tw
 from gair_search.learning.config import PAPER
 
@@ -218,7 +218,7 @@ def test_the_table_in_small_with_resume_and_runs(
 def test_without_a_generator_its_rows_are_left_out(
     tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "load_own_generator", lambda encoder: (None, "there is none"))
+    monkeypatch.setattr(table, "load_own_generator", lambda *_: (None, "there is none"))
     report = fewshot(tiny, replace(SMALL, seeds=(0,), shots=(1,), token_shots=(1,)), tmp_path)
     assert not NEED_DIFFUSION & set(report.values["agnostic"]["rows"])
     assert "Left out: MC-TI, textual inversion, since there is none." in report.tables[-1].note
@@ -232,7 +232,7 @@ def test_a_changed_photo_is_learned_again(
     settings = FewShotConfig(
         "folders", tmp_path / "data", seeds=(0,), shots=(1,), token_shots=(1,), steps=1, epochs=1
     )
-    monkeypatch.setattr(table, "load_own_generator", lambda encoder: (None, "there is none"))
+    monkeypatch.setattr(table, "load_own_generator", lambda *_: (None, "there is none"))
     learn, made = table._learn_classifier, []
     monkeypatch.setattr(table, "_learn_classifier", lambda make: made.append(make) or learn(make))
 
@@ -265,3 +265,18 @@ def test_settings_that_can_not_be_meant(tmp_path: Path) -> None:
         FewShotConfig(dataset="folders").load(0)
     with pytest.raises(DatasetError, match="absent"):
         FewShotConfig(dataset="cub", data=tmp_path).load(0)
+
+
+def test_no_token_shots_leave_the_table_without_names_out(tiny: Encoder, tmp_path: Path) -> None:
+    for i, name in enumerate("ab"):
+        make_photos(tmp_path / "data" / name, 3, first=10 * i)
+    settings = FewShotConfig(
+        "folders", tmp_path / "data", seeds=(0,), shots=(1,), token_shots=(), epochs=1, generator="nowhere"
+    )
+    report = fewshot(tiny, settings, tmp_path / "work")  # and nobody asks for a generator
+    assert set(report.values) == {"named", "nonsense", "skipped"}
+    assert report.values["skipped"] == {}
+    assert len(report.tables) == 2
+    assert list(report.figures) == ["fewshot-named"]
+    with pytest.raises(GeneratorError, match="there is no generator nowhere"):
+        fewshot(tiny, replace(settings, token_shots=(1,)), tmp_path / "work")

@@ -198,7 +198,7 @@ def test_bad_settings(model: Encoder, tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(GenerationConfig().context_texts) == len(GenerationConfig("dreambooth").context_texts) == 10
     monkeypatch.setattr(
         "gair_search.benchmarks.harness.learned_tokens.load_own_generator",
-        lambda _: (None, "it has no generator"),
+        lambda *_: (None, "it has no generator"),
     )
     with pytest.raises(GairError, match="takes a generator: it has no generator"):
         generation(model, SMALL, tmp_path)

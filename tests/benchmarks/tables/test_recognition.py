@@ -31,7 +31,7 @@ from gair_search.benchmarks.tables.recognition import (
 )
 from gair_search.benchmarks.tables.retrieval import RetrievalConfig, retrieval
 from gair_search.encoder.clip import Encoder
-from gair_search.errors import DatasetError, GairError
+from gair_search.errors import DatasetError, GairError, GeneratorError
 from gair_search.generation.generator import Generator
 from gair_search.generation.sampling import SamplingConfig
 from gair_search.learning.attributes import average_embeddings
@@ -179,7 +179,7 @@ def test_the_tables_in_small_share_tokens(
 def test_without_a_generator_what_needs_one_is_left_out(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learned_tokens, "load_own_generator", lambda _: (None, "it has no generator"))
+    monkeypatch.setattr(learned_tokens, "load_own_generator", lambda *_: (None, "it has no generator"))
     report = recognition(model, replace(SMALL, seeds=(0,), limit=1, methods=(PROMPT_TUNING, OURS)), tmp_path)
     assert report.pictures == {}
     assert list(report.values["methods"]) == [PROMPT_TUNING]
@@ -244,3 +244,9 @@ def test_bad_settings(model: Encoder, tmp_path: Path) -> None:
         recognition(model, replace(SMALL, methods=("PALAVRA",)), tmp_path)
     with pytest.raises(DatasetError, match="--data FOLDER"):
         recognition(model, RecognitionConfig("dreambooth", methods=(TEXT_ONLY,)), tmp_path)
+
+
+def test_a_generator_that_was_chosen_is_asked_for(model: Encoder, tmp_path: Path) -> None:
+    with pytest.raises(GeneratorError, match="there is no generator nowhere"):
+        recognition(model, replace(SMALL, generator="nowhere"), tmp_path)
+    assert replace(SMALL, generator="nowhere").token_key(model) == SMALL.token_key(model)

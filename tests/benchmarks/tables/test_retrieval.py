@@ -39,7 +39,7 @@ from gair_search.benchmarks.methods.concepts import (
 from gair_search.benchmarks.presentation import retrieval as presentation
 from gair_search.benchmarks.tables.retrieval import RetrievalConfig, retrieval
 from gair_search.encoder.clip import Encoder
-from gair_search.errors import ConceptError, DatasetError, GairError
+from gair_search.errors import ConceptError, DatasetError, GairError, GeneratorError
 from gair_search.gair.options import GairConfig
 from gair_search.generation.generator import Generator
 from gair_search.generation.sampling import SamplingConfig
@@ -255,7 +255,7 @@ def test_the_table_in_small_with_resume_and_runs(
 def test_without_a_generator_rows_are_left_out_and_said(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "load_own_generator", lambda _: (None, "it has no generator"))
+    monkeypatch.setattr(table, "load_own_generator", lambda *_: (None, "it has no generator"))
     named = ("text only", PROMPT_TUNING, OURS)
     report = retrieval(model, replace(SMALL, seeds=(0,), methods=named, gair=True), tmp_path)
     assert list(report.values["methods"]) == ["text only", PROMPT_TUNING]
@@ -385,3 +385,9 @@ def test_bad_settings(model: Encoder, tmp_path: Path) -> None:
         "dark",
         "pink",
     )
+
+
+def test_a_generator_that_was_chosen_is_asked_for(model: Encoder, tmp_path: Path) -> None:
+    with pytest.raises(GeneratorError, match="there is no generator nowhere"):
+        retrieval(model, replace(SMALL, generator="nowhere"), tmp_path)
+    assert replace(SMALL, generator="nowhere").token_key(model) == SMALL.token_key(model)
