@@ -38,10 +38,10 @@ def time_in_turns(
     for number in range(rounds):
         for i in rng.permutation(len(tasks)):
             name = list(tasks)[i]
-            _wait_for(device)
+            wait_for(device)
             began = time.perf_counter()
             tasks[name](number)
-            _wait_for(device)
+            wait_for(device)
             seconds[name].append(time.perf_counter() - began)
         if counter:
             counter.advance()
@@ -127,8 +127,8 @@ def format_over_seeds(found: Summary, spec: str) -> str:
     return format(found, spec) if found.n > 1 else format(found.mean, spec)
 
 
-def _wait_for(device: torch.device | None) -> None:
-    """Wait for what a GPU was told to do."""
+def wait_for(device: torch.device | None) -> None:
+    """Wait for what a GPU was told to do; nothing to wait for elsewhere."""
     if device is not None and device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device is not None and device.type == "mps":

@@ -2,7 +2,15 @@
 
 import typer
 
-from gair_search.cli.commands.bench import fewshot, generation, preference, recognition, retrieval, speed
+from gair_search.cli.commands.bench import (
+    fewshot,
+    generation,
+    preference,
+    recognition,
+    reproduce,
+    retrieval,
+    speed,
+)
 from gair_search.cli.output import if_interrupted
 
 app = typer.Typer(
@@ -16,6 +24,7 @@ for _table in (
     recognition.recognition,
     generation.generation,
     fewshot.fewshot,
+    reproduce.reproduce,
 ):
     app.command()(if_interrupted("finished parts are kept, and the same command goes on from there")(_table))
 app.command()(speed.speed)
