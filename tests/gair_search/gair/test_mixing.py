@@ -29,7 +29,7 @@ from gair_search.tokens.custom_token import CustomToken
 
 def test_mixing_is_the_papers_sum_and_its_ends_are_exact() -> None:
     concept, attributes = torch.randn(4, 3), torch.randn(4, 3)
-    assert torch.equal(mixing.mix(1.0, concept, attributes), concept)
+    assert mixing.mix(1.0, concept, attributes) is concept
     assert torch.equal(mixing.mix(0.0, concept, attributes), attributes)
     assert torch.allclose(mixing.mix(0.25, torch.tensor([4.0]), torch.tensor([8.0])), torch.tensor([7.0]))
     one, mean = unit([1, 0])[0], np.array([0.0, 0.5], np.float32)
@@ -127,6 +127,18 @@ def test_mixing_like_with_like_changes_nothing_token_weights_included(
         assert torch.allclose(
             mixture.concept, prompt_conditioning(compile_query(prompt, tiny, lambda _: same), tiny), atol=1e-5
         )
+
+
+def test_the_two_ends_of_a_mixture_are_not_each_other(tiny: Encoder, token: CustomToken) -> None:
+    """At w = 1 the generator is given the prompt as it is, at w = 0 the prompt with its attributes."""
+    prompt = "a (*:1.5) dress on grass"
+    mixture = mix(prompt, tiny, token, ["blue", "old"])
+    own = prompt_conditioning(compile_query(prompt, tiny, lambda _: token), tiny)
+    assert torch.allclose(mixture.conditioning(1.0), own, atol=1e-5)
+    single = [mix(prompt, tiny, token, [word]).attributes_mean for word in ("blue", "old")]
+    assert torch.allclose(mixture.conditioning(0.0), (single[0] + single[1]) / 2, atol=1e-5)
+    assert not torch.allclose(single[0], single[1], atol=1e-3)
+    assert not torch.allclose(mixture.concept, mixture.attributes_mean, atol=1e-3)
 
 
 def test_places_of_concepts(tiny: Encoder, token: CustomToken) -> None:

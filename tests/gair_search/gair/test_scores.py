@@ -62,8 +62,10 @@ def test_scores_are_bounded_means_that_know_no_order(s: int, n: int, width: int,
 
 def test_features_of_another_length_are_refused(tiny: Encoder, token: CustomToken) -> None:
     short = replace(token, facts={**token.facts, facts.CONCEPT_FEATURES: facts.pack(np.ones(3, np.float32))})
-    with pytest.raises(ConceptError, match=r"are those of .* learn it again"):
+    theirs = facts.learned_with(token)
+    with pytest.raises(ConceptError, match=r"are those of .* learn it again") as caught:
         concept_features_of(short, tiny, GairConfig())
+    assert f"are those of {theirs or 'another'}, and this is {tiny.embedder_id}" in str(caught.value)
 
 
 def test_concept_images_can_be_given(engine: Engine, tiny: Encoder, tmp_path: Path) -> None:

@@ -38,6 +38,26 @@ def test_by_hand():
     assert project(torch.tensor([3.0, 5.0]), subspace).tolist() == pytest.approx([3, 1])
 
 
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_rounding_is_no_direction_however_long_the_embeddings(size):
+    """Attributes on a line in three dimensions, in float32: one direction, whatever their length."""
+    line = torch.tensor([[1.0, 2.0, 3.0]]) / 3 + torch.tensor([[0.0], [0.1], [0.7], [2.0]]) * torch.tensor(
+        [[0.3, -0.7, 0.1]]
+    )
+    assert attribute_subspace(size * line).rank == 1
+
+
+def test_equal_attributes_span_nothing():
+    same = attribute_subspace(torch.ones(3, 4))
+    assert same.rank == 0
+    assert project(torch.zeros(2, 4), same).tolist() == [[1.0] * 4] * 2
+
+
+def test_no_more_directions_than_there_are(embeddings):
+    assert attribute_subspace(embeddings, rank=4).rank == 4
+    assert attribute_subspace(embeddings, rank=40).rank == 11
+
+
 def test_is_scikit_learns_pca(embeddings):
     subspace, pca = attribute_subspace(embeddings, rank=5), PCA(5).fit(embeddings.numpy())
     vectors = torch.ones(2, 20, dtype=torch.float64)

@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import ConceptError, ImageError, PromptError
 from gair_search.query.compiler import compile_query
-from gair_search.query.terms import Image, Text, Vector, add_terms, read_terms, weighted_sum
+from gair_search.query.terms import Image, Text, Vector, add_terms, read_terms, unit_vector, weighted_sum
 from gair_search.tokens.custom_token import CustomToken
 
 
@@ -83,6 +85,55 @@ def test_images_and_vectors_are_terms(encoder: Encoder, tmp_path: Path) -> None:
     assert np.allclose(less.vector, total / np.linalg.norm(total), atol=1e-5)
     with pytest.raises(ImageError, match="Path"):
         compile_query("a dog", encoder, plus=[Image(str(tmp_path / "a.png"))])
+
+
+def test_terms_count_once_and_fetch_nothing_unless_told_so() -> None:
+    image, vector = Image(b"photo"), Vector([1.0, 0.0])
+    assert [one.factor for one in (Text("a dog"), image, vector)] == [1.0, 1.0, 1.0]
+    assert image.allow_urls is False
+    (nothing,) = read_terms([Text("a dog", 0)], ())
+    assert nothing.factor == 0
+    assert read_terms([vector], ())[0].label == "a vector"
+
+
+def test_terms_of_arrays_are_equal_to_themselves_alone() -> None:
+    """Comparing them never asks an array whether it is true."""
+    values = np.ones(3, np.float32)
+    for make in (lambda: Vector(values), lambda: Image(values), lambda: read_terms([Vector(values)], ())[0]):
+        one, other = make(), make()
+        assert one != other
+        assert len({one, other, one}) == 2
+
+
+def test_a_zero_vector_is_refused_whatever_its_sign() -> None:
+    for wrong in ([0.0, -0.0], [float("nan"), 1.0], [float("inf"), 0.0]):
+        with pytest.raises(PromptError, match="expected 2 finite numbers"):
+            unit_vector(wrong, 2)
+    assert unit_vector([3.0, 4.0], 2).tolist() == pytest.approx([0.6, 0.8])
+    assert unit_vector([1e-30, 0.0], 2).tolist() == [1.0, 0.0]
+
+
+def test_queries_that_nearly_cancel_are_refused_from_a_millionth_on() -> None:
+    x, y = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
+    assert weighted_sum([(1, x), (-1, x), (1e-5, y)], "p").tolist() == [0, 1]
+    with pytest.raises(PromptError, match="cancel"):
+        weighted_sum([(1, x), (-1, x), (1e-7, y)], "p")
+    with pytest.raises(PromptError, match="cancel"):
+        weighted_sum([(1e-7, x)], "p")
+    with pytest.raises(PromptError, match="cancel"):
+        weighted_sum([(0, x)], "p")
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 100), st.integers(0, 2)), min_size=1, max_size=5))
+def test_any_sum_of_queries_has_length_1_and_knows_no_order(parts: list[tuple[float, int]]) -> None:
+    axes = np.eye(3, dtype=np.float32)
+    summands = [(factor, axes[i]) for factor, i in parts]
+    found = weighted_sum(summands, "p")
+    total = np.sum([factor * vector for factor, vector in summands], axis=0)
+    assert found.tolist() == pytest.approx((total / np.linalg.norm(total)).tolist(), abs=1e-6)
+    assert np.allclose(found, weighted_sum(summands[::-1], "p"), atol=1e-6)
+    doubled = [(2 * factor, vector) for factor, vector in summands]
+    assert np.allclose(found, weighted_sum(doubled, "p"), atol=1e-6)
 
 
 @pytest.mark.parametrize("factor", [-1.0, float("nan"), float("inf")])
