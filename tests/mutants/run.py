@@ -367,7 +367,8 @@ def wanted(mutation: MutationSpec, original: str) -> bool:
     if not any(fnmatch.fnmatchcase(kind, pattern) for pattern in OPERATORS):
         return False
     line, column = mutation.start_pos
-    if original.splitlines()[line - 1][:column].endswith(GUARDS):
+    text = original.splitlines()[line - 1]
+    if text[:column].endswith(GUARDS) or "if TYPE_CHECKING" in text:
         return False
     return not any(first <= mutation.start_pos < last for first, last in annotations(original))
 

@@ -25,6 +25,13 @@ def test_the_nearest_are_nearest(encoder: Encoder):
     assert nearest(encoder.text_tower, "sweater", 3, words) == best[:3]
 
 
+def test_of_equals_the_earlier_is_nearer(encoder: Encoder):
+    """A tokenizer knows no capitals: these are one word to the model, in a row too long for luck."""
+    words = [*("RED" if i % 2 else "red" for i in range(40)), "blue"]
+    found = nearest(encoder.text_tower, "a red dress", 40, words)
+    assert found == words[:40]
+
+
 def test_average_embeddings_are_means_of_pieces(encoder: Encoder):
     tower = encoder.text_tower
     ids = tower.token_ids("bespectacled")
@@ -35,5 +42,6 @@ def test_average_embeddings_are_means_of_pieces(encoder: Encoder):
 
 def test_parse():
     assert parse("red, old ,red,very  bright") == ["red", "old", "very bright"]
+    assert parse("red,old") == ["red", "old"]
     with pytest.raises(ConceptError, match="two or more"):
         parse("red,")

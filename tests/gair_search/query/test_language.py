@@ -69,7 +69,7 @@ def test_placeholders(prompt: str, concept: str, weight: float) -> None:
         ("x (:1.2)", 2, "nothing stands between"),
         ("x ()", 2, "nothing stands between"),
         ("x [ ]", 2, "nothing stands between"),
-        ("(a:-1)", 3, "--minus subtracts"),
+        ("(a:-1)", 3, "token weight -1: weights are finite and >= 0; --minus subtracts"),
         ("(a:nan)", 3, "finite"),
         ("(a:-inf)", 3, "finite"),
         ("(a:1e999)", 3, "finite"),
@@ -126,6 +126,9 @@ def test_spans_say_where_they_stand() -> None:
         ("<other>", "<other>", "other", 1.0),
         ("big dog", "big dog", None, 1.1),
     ]
+    for prompt in (r"a\*", r"\*", r"a \(b\)", "ab"):
+        (span,) = parse(prompt)
+        assert (span.start, span.end) == (0, len(prompt))
     (merged,) = parse("(red:1) dish")
     assert (merged.text, merged.start, merged.end) == ("red dish", 1, 12)
 
