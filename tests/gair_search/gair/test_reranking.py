@@ -34,12 +34,27 @@ def test_hits_are_ordered_by_the_worse_of_both_scores() -> None:
     assert ranked[3] == replace(hits[0], rank=4)
 
 
+def test_hits_are_compared_by_direction_however_long_their_vectors() -> None:
+    """A collection of another's may hold vectors that are not normalised: (3, 4) counts as (0.6, 0.8)."""
+    vectors = {"long": np.array([3.0, 4.0], np.float32), "zero": np.zeros(2, np.float32)}
+    short = {"long": np.array([0.03, 0.04], np.float32), "zero": np.zeros(2, np.float32)}
+    concept, context = np.array([1.0, 0.0], np.float32), np.array([0.0, 1.0], np.float32)
+    for own in (vectors, short):
+        first, second = rerank_hits([hit(1, "zero"), hit(2, "long")], own, concept, context)
+        assert (first.id, second.id) == ("long", "zero")
+        assert (first.payload["object_score"], first.payload["context_score"]) == pytest.approx((0.6, 0.8))
+        assert (first.score, second.score) == pytest.approx((0.6, 0.0))
+
+
 def test_a_result_without_a_concept_has_no_features() -> None:
     query = Query("x", np.ones(2, np.float32), (), ())
     bare = GairResult(0.5, False, (), query, None, (), None, None, SamplingConfig(), (0,), 0, 0, ())
     with pytest.raises(ConceptError, match="without a concept"):
         require_features(bare)
     ones = np.ones(2, np.float32)
+    for half in ({"concept_features": ones}, {"context_features": ones}):
+        with pytest.raises(ConceptError, match="without a concept"):
+            require_features(replace(bare, **half))
     assert all(
         one is ones for one in require_features(replace(bare, concept_features=ones, context_features=ones))
     )

@@ -29,7 +29,10 @@ def result(query: Query, *warnings: str) -> GairResult:
 
 def test_at_w_of_one_gair_s_query_is_the_plain_one_bit_for_bit(engine: Engine) -> None:
     plain = engine.compile(PROMPT).vector
-    assert np.array_equal(engine.gair(PROMPT, replace(QUICK, mixing_weight=1.0)).query.vector, plain)
+    by_hand = engine.gair(PROMPT, replace(QUICK, mixing_weight=1.0))
+    assert np.array_equal(by_hand.query.vector, plain)
+    assert by_hand.by_hand
+    assert not engine.gair(PROMPT, replace(QUICK, candidates=(1.0,))).by_hand
 
 
 def test_gair_s_query_or_the_plain_one() -> None:
@@ -77,6 +80,25 @@ def test_prompts_and_tokens_that_gair_cant_mix(engine: Engine, tiny: Encoder, to
         assert len(engine.search(PROMPT, 3, gair="auto", config=QUICK)) == 3
 
 
+def test_the_selected_candidate_is_that_of_the_selected_weight(engine: Engine, home: Path) -> None:
+    """And nothing is kept on disk where the options say so."""
+    found = engine.gair(PROMPT, replace(QUICK, candidates=(0.3, 0.9), cache=False))
+    assert found.selected.mixing_weight == found.selected_weight == found.query.mixing_weight
+    assert not (home / "cache" / "generated").exists()
+    engine.gair(PROMPT, replace(QUICK, mixing_weight=1.0))
+    assert (home / "cache" / "generated").is_dir()
+
+
+def test_a_plain_prompt_whose_images_are_blank(
+    engine: Engine, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = generator.decode
+    monkeypatch.setattr(generator, "decode", lambda latents: whole(latents) * float("nan"))
+    drawn = engine.visualize("a red dress", replace(QUICK, cache=False))
+    assert drawn.candidates[0].excluded == 1
+    assert "1 of 1 images are black or of one colour and don't count (w = 1)" in drawn.warnings
+
+
 def test_prompt_tuned_tokens_come_with_a_warning(engine: Engine, tiny: Encoder) -> None:
     engine.tokens.save(tiny_token(tiny, "tuned", **{METHOD: PROMPT_TUNING}))
     (warning,) = engine.gair("a <tuned> dress", replace(QUICK, mixing_weight=0.5)).warnings
@@ -103,6 +125,9 @@ def test_prompts_without_a_concept_are_drawn_as_they_are(
 ) -> None:
     drawn = engine.visualize("a red (dress:1.5)", replace(QUICK, seeds=(2, 3)))
     (one,) = drawn.candidates
+    assert (drawn.by_hand, drawn.selected_weight, one.mixing_weight) == (False, 1.0, 1.0)
+    assert drawn.selected is one
+    assert not engine.visualize("a red dress", replace(QUICK, mixing_weight=0.5)).by_hand  # nothing is mixed
     assert (drawn.concept, one.score, one.images.shape) == (None, None, (2, 16, 16, 3))
     assert "drawn as it is, without scores: GAIR mixes a concept" in drawn.warnings[0]
     conditioning = prompt_conditioning(engine.compile("a red (dress:1.5)"), tiny).expand(2, -1, -1)

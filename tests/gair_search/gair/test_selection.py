@@ -136,6 +136,13 @@ def test_blank_images_are_counted_excluded_and_said(
     assert result.selected_weight in (0.0, 0.5)
     assert result.warnings == ("3 of 6 images are black or of one colour and don't count (w = 0.5, 1)",)
     assert result.candidates[2].to_json()["score"] is None
+    above_0 = replace(config, candidates=(0.5, 1.0))
+    broken([1, 2, 4, 5])
+    with pytest.raises(GeneratorError, match="the images of all candidate weights are black"):
+        engine.gair(PROMPT, above_0)
+    broken([1, 3])  # w = 0 and the weight by hand, of two seeds
+    by_hand = engine.gair(PROMPT, replace(config, candidates=None, mixing_weight=1.0))
+    assert (by_hand.selected_weight, by_hand.selected.score) == (1.0, None)
     broken(list(range(6)))
     with pytest.raises(GeneratorError, match="all 2 images at w = 0 are black"):
         engine.gair(PROMPT, config)
