@@ -24,6 +24,7 @@ import hashlib
 import importlib
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -61,6 +62,9 @@ WARM = (
     "sklearn.metrics",
 )
 """Imported before the forks, and not used there."""
+
+MEMORY = 12 * 2**30
+"""Bytes that a fork may take: a loop that never ends may well fill a list."""
 
 OPTIONS = (
     "-x",
@@ -261,6 +265,7 @@ def run_pytest(tests: Sequence[str], log: Path) -> None:
     code = 3
     try:
         os.setsid()
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(out, 2)
@@ -282,6 +287,11 @@ def clean_seconds(tests: Sequence[str]) -> float:
     if found != TestOutcome.SURVIVED:
         raise SystemExit(f"the tests fail without any change: {' '.join(tests)}\n{output[-3000:]}")
     return time.monotonic() - began
+
+
+def time_limit(seconds: float) -> float:
+    """How long a fork may take, in seconds, where the tests take `seconds` on unchanged code."""
+    return max(15.0, 10 * seconds)
 
 
 def changed(module: str, original: str, code: str) -> Change:
@@ -313,7 +323,7 @@ def run_named() -> list[Change]:
         original = (REPOSITORY / one["module"]).read_text("utf-8")
         if original.count(one["was"]) != 1:
             raise SystemExit(f"named.toml: {one['module']} should have once: {one['was']}")
-        limit = max(20.0, 10 * clean_seconds(one["tests"]))
+        limit = time_limit(clean_seconds(one["tests"]))
         with applied(one["module"], original.replace(one["was"], one["became"])):
             found, _ = outcome(one["tests"], limit)
         say(f"{found.value:8} {one['module']}: {one['was']} -> {one['became']}")
@@ -346,7 +356,7 @@ def run_module(module: str, tests: Sequence[str], every: int = 1) -> list[Change
                 result = WorkResult(WorkerOutcome.NO_TEST)
             else:
                 with applied(module, mutant.code):
-                    found, output = outcome(tests, max(20.0, 10 * seconds))
+                    found, output = outcome(tests, time_limit(seconds))
                 result = WorkResult(WorkerOutcome.NORMAL, output[-2000:], found)
                 if found == TestOutcome.SURVIVED:
                     say(f"\r  survives: {mutant.change.was}  ->  {mutant.change.became}")

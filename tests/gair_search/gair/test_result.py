@@ -47,13 +47,17 @@ def test_gair_s_query_or_the_plain_one() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert search(lambda: result(mixed), False) is mixed
+    inner = search.__code__.co_firstlineno + 1
     with pytest.warns(GairWarning, match="mind the gap") as caught:
         assert search(lambda: result(mixed, "mind the gap"), True) is mixed
     assert caught[0].filename == __file__
+    assert inner < caught[0].lineno < inner + 20  # at the caller's caller, which is here
     with pytest.raises(GairError, match="it rained"):
         search(fail, False)
-    with pytest.warns(GairWarning, match="searched without GAIR: it rained"):
+    with pytest.warns(GairWarning, match="searched without GAIR: it rained") as caught:
         assert search(fail, True) is plain
+    assert caught[0].filename == __file__
+    assert inner < caught[0].lineno < inner + 20
 
 
 def test_prompts_and_tokens_that_gair_cant_mix(engine: Engine, tiny: Encoder, token: CustomToken) -> None:

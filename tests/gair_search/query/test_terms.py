@@ -107,8 +107,10 @@ def test_terms_of_arrays_are_equal_to_themselves_alone() -> None:
 
 def test_a_zero_vector_is_refused_whatever_its_sign() -> None:
     for wrong in ([0.0, -0.0], [float("nan"), 1.0], [float("inf"), 0.0]):
-        with pytest.raises(PromptError, match="expected 2 finite numbers"):
+        with pytest.raises(PromptError, match=r"shape \[2\] and length 0: expected 2 finite numbers"):
             unit_vector(wrong, 2)
+    with pytest.raises(PromptError, match="length inf"):
+        unit_vector([1.7e308, 1.7e308], 2)  # finite, and too long to be measured
     assert unit_vector([3.0, 4.0], 2).tolist() == pytest.approx([0.6, 0.8])
     assert unit_vector([1e-30, 0.0], 2).tolist() == [1.0, 0.0]
 
