@@ -320,7 +320,7 @@ def run_named() -> list[Change]:
     """The changes of named.toml that no test notices."""
     failed = []
     for one in tomllib.loads((HERE / "named.toml").read_text("utf-8")).get("mutant", []):
-        original = (REPOSITORY / one["module"]).read_text("utf-8")
+        original = (TREE / one["module"]).read_text("utf-8")
         if original.count(one["was"]) != 1:
             raise SystemExit(f"named.toml: {one['module']} should have once: {one['was']}")
         limit = time_limit(clean_seconds(one["tests"]))
@@ -334,10 +334,10 @@ def run_named() -> list[Change]:
 
 def run_module(module: str, tests: Sequence[str], every: int = 1) -> list[Change]:
     """Run a module's mutants that were not run yet; all that survive, those seen before included."""
-    original = (REPOSITORY / module).read_text("utf-8")
+    original = (TREE / module).read_text("utf-8")
     content = hashlib.sha256(original.encode())
     for test in tests:
-        content.update((REPOSITORY / test).read_bytes())
+        content.update((TREE / test).read_bytes())
     name = f"{module.replace('/', '.').removesuffix('.py')}-{content.hexdigest()[:12]}.sqlite"
     with use_db(str(BUILD / name), WorkDB.Mode.create) as work:
         if not work.num_work_items:
