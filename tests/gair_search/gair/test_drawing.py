@@ -7,10 +7,12 @@ from PIL import Image
 from support.gair import QUICK, mix
 from support.photos import picture
 from torchvision import transforms
+from torchvision.transforms.v2 import InterpolationMode, functional
 
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.transforms import TransformPreprocessing
-from gair_search.gair.drawing import Drawing, Visualizer, embed_images, is_blank
+from gair_search.gair.cache import GeneratedImage
+from gair_search.gair.drawing import Drawing, Visualizer, _gather, embed_images, is_blank
 from gair_search.generation.generator import Generator
 from gair_search.tokens.custom_token import CustomToken
 
@@ -53,7 +55,78 @@ def test_images_go_through_a_transform_of_the_users_own(tiny: Encoder) -> None:
     assert np.allclose(embed_images(torch.from_numpy(images), own), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_images_are_resized_as_the_model_wants(
+    tiny: Encoder, interpolation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Smoothed, and by the model's own method: the two differ too little for features to tell."""
+    asked: list[tuple[list[int], str, bool]] = []
+    resize = functional.resize
+
+    def told(
+        image: torch.Tensor, size: list[int], method: InterpolationMode, antialias: bool
+    ) -> torch.Tensor:
+        asked.append((size, method.value, antialias))
+        return resize(image, size, method, antialias=antialias)
+
+    monkeypatch.setattr(functional, "resize", told)
+    preprocessing = replace(tiny.preprocessing, interpolation=interpolation)
+    own = Encoder(replace(tiny.spec, preprocessing=preprocessing), "cpu")
+    embed_images(torch.zeros(1, 64, 64, 3, dtype=torch.uint8), own)
+    assert asked == [(list(preprocessing.size), interpolation, True)]
+
+
+def test_images_that_are_cropped_are_asked_for_by_height_and_width(
+    tiny: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        type(tiny.preprocessing), "keeps_whole", lambda _, *shape: asked.append(shape) or False
+    )
+    embed_images(torch.zeros(2, 48, 64, 3, dtype=torch.uint8), tiny)
+    assert asked == [(48, 64)]
+
+
+def test_blank_images_are_shown_and_have_no_features() -> None:
+    shown, blank = np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 3), np.uint8)
+    shown[0] = 255
+    drawn = [
+        GeneratedImage(image, np.array([i, 0.5], np.float32)) for i, image in enumerate((blank, shown, shown))
+    ]
+    one = _gather(drawn)
+    assert one.pixels.shape == (3, 2, 2, 3)
+    assert one.features.tolist() == [[1, 0.5], [2, 0.5]]
+    assert one.excluded == 1
+    none = _gather(drawn[:1])
+    assert (none.features.shape, none.excluded) == ((0, 2), 1)
+
+
+def test_what_a_visualizer_counts(tiny: Encoder, generator: Generator, token: CustomToken) -> None:
+    """Of itself alone, whatever its generator drew before; two images of three steps each."""
+    told: list[tuple[int, int]] = []
+    visualizer = Visualizer(
+        tiny, generator, on_progress=lambda done, total, note="": told.append((done, total))
+    )
+    assert (visualizer.cached, visualizer.denoiser_rows, visualizer.warnings) == (0, 0, [])
+    mixture = mix("a * dress", tiny, token, ["blue"])
+    sampling = replace(QUICK.sampling, steps=3)
+    both = torch.stack([mixture.conditioning(1.0), mixture.conditioning(0.0)])
+    visualizer.draw(both, [0, 1], sampling)
+    assert told == [(2, 6), (4, 6), (6, 6)]
+    assert visualizer.denoiser_rows == 2 * 2 * 3  # with and without the prompt
+    visualizer.draw(both[:1], [2], sampling)
+    assert told[-1] == (9, 9)
+    assert (visualizer.cached, visualizer.denoiser_rows) == (0, 18)
+
+
 def test_blank_images() -> None:
+    stripes = np.zeros((4, 4, 3), np.uint8)
+    stripes[0] = 255
+    assert not is_blank(stripes)
+    assert not is_blank(stripes.transpose(1, 0, 2))
+    colour = np.zeros((4, 4, 3), np.uint8)
+    colour[..., 0] = 200
+    assert is_blank(colour)
     image = np.full((4, 4, 3), 7, np.uint8)
     assert is_blank(image)
     image[0, 0, 1] = 9

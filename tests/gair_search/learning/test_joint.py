@@ -129,6 +129,98 @@ def test_the_best_look_wins_not_the_last(encoder: Encoder, problem: Problem):
     assert objective.held_out(learned.vectors) == pytest.approx(min(held_out), abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("held_out", "best", "step"),
+    [((3.0, 1.0, 2.0, 1.5), (3.0, 1.0, 1.0, 1.0), 4), ((1.0, 2.0, 3.0, 0.5), (1.0, 1.0, 1.0, 0.5), 7)],
+)
+def test_looks_by_hand(
+    encoder: Encoder,
+    problem: Problem,
+    monkeypatch: pytest.MonkeyPatch,
+    held_out: tuple[float, ...],
+    best: tuple[float, ...],
+    step: int,
+) -> None:
+    """Seven steps, looked at after every second one and the last; the lowest so far goes on, and wins."""
+    seen, left = [], list(held_out)
+
+    def look(_: Objective, vectors: torch.Tensor) -> float:
+        seen.append(vectors)
+        return left.pop(0)
+
+    monkeypatch.setattr(Objective, "held_out", look)
+    config = replace(QUICK, steps=7, check_every=2).with_method("prompt tuning")
+    learned = learn_vectors(problem, encoder.text_tower, config)
+    assert [one.step for one in learned.losses] == [2, 4, 6, 7]
+    assert tuple(one.held_out for one in learned.losses) == held_out
+    assert tuple(one.best for one in learned.losses) == best
+    assert learned.step == step
+    assert torch.equal(learned.vectors, seen[[2, 4, 6, 7].index(step)])
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_the_last_step_wins_where_nothing_chooses(encoder: Encoder, problem: Problem, steps: int) -> None:
+    """Every step moves the vectors by the rate, AdamW's first by just that; nothing shrinks them."""
+    config = replace(QUICK, learning_rate=1e-3, steps=steps, check_every=steps + 1).with_method(
+        "prompt tuning"
+    )
+    large = replace(problem, subspace=None, choose=None, first=problem.first + 10)
+    learned = learn_vectors(large, encoder.text_tower, config)
+    assert [(one.step, one.held_out, one.best) for one in learned.losses] == [(steps, None, None)]
+    assert learned.step == steps
+    moved = (learned.vectors - large.first).abs()
+    assert moved.max() <= steps * 1e-3 * 1.01
+    assert moved.median() >= (0.99e-3 if steps == 1 else 1.01e-3)
+
+
+def test_some_images_of_a_denoiser(denoiser: Denoiser) -> None:
+    """Photos 0, 1, 2 and then each mirrored: of photo 2 and 0 rows 2, 0, 5 and 3."""
+    six = replace(denoiser, latents=torch.arange(6.0)[:, None, None, None])
+    assert six.for_images([2, 0]).latents.flatten().tolist() == [2, 0, 5, 3]
+    assert six.for_images([1]).latents.flatten().tolist() == [1, 4]
+
+
+def test_captions_go_with_their_own_image_and_the_full_context_with_all(
+    encoder: Encoder, problem: Problem, denoiser: Denoiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A paraphrase is denoised with any image, a caption with its own alone; the generator sees all places."""
+    seen: list[tuple[set[float], tuple[int, ...]]] = []
+
+    def loss(
+        unet: object,
+        scheduler: object,
+        latents: torch.Tensor,
+        noise: object,
+        steps: object,
+        given: torch.Tensor,
+    ) -> torch.Tensor:
+        seen.append((set(latents.flatten().tolist()), tuple(given.shape)))
+        return given.sum()
+
+    monkeypatch.setattr("gair_search.learning.joint.diffusion_loss", loss)
+    tower = encoder.text_tower
+    own = replace(denoiser, latents=torch.arange(4.0)[:, None, None, None])  # photos 0 and 1, then mirrored
+    captioned = replace(problem, denoiser=own, captions=(("a {} at home", 1),) * 10)
+    objective = Objective(captioned, tower, replace(QUICK, batch_size=16))
+    draws = torch.Generator().manual_seed(0)
+    for _ in range(40):
+        objective(problem.first, draws)
+    assert {shape for _, shape in seen} == {(16, tower.n_ctx, tower.width)}
+    kinds = [latents <= {1.0, 3.0} for latents, _ in seen]
+    assert 5 < sum(kinds) < 35  # about half are captions, since there are ten paraphrases
+    assert all(
+        len(latents) > 2 for latents, alone in zip((one for one, _ in seen), kinds, strict=True) if not alone
+    )
+    seen.clear()
+    diffusion, classification = Objective(captioned, tower, QUICK.with_method("prompt tuning"))(
+        problem.first, draws
+    )
+    assert (diffusion, seen) == (None, [])
+    assert classification is not None
+    without = Objective(replace(captioned, denoiser=None), tower, QUICK)
+    assert [without(problem.first, draws)[0] for _ in range(4)] == [None] * 4
+
+
 def test_a_seed_gives_the_same_vectors_twice(encoder: Encoder, problem: Problem, denoiser: Denoiser):
     both = replace(problem, denoiser=denoiser, choose=replace(problem.choose, latents=denoiser.latents))
     settings = replace(QUICK, steps=4, check_every=2, lambda_ce=0.1)
@@ -137,6 +229,8 @@ def test_a_seed_gives_the_same_vectors_twice(encoder: Encoder, problem: Problem,
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+    plain, zero = (learn_vectors(both, encoder.text_tower, settings, *seed).vectors for seed in ((), (0,)))
+    assert torch.equal(plain, zero)
 
 
 def test_ctrl_c_keeps_the_best_so_far(encoder: Encoder, problem: Problem):

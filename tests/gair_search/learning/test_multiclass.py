@@ -141,7 +141,8 @@ def test_a_run_is_its_seed(encoder: Encoder, classes: Classes, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("steps", "check_every", "done", "kept"), [(9, 3, 2, False), (9, 3, 3, True), (2, 3, 2, True)]
+    ("steps", "check_every", "done", "kept"),
+    [(1, 3, 0, False), (9, 3, 2, False), (9, 3, 3, True), (2, 3, 2, True)],
 )
 def test_ctrl_c_in_a_step(
     encoder: Encoder,
