@@ -116,15 +116,13 @@ class Reproduction:
         for run in self.runs:
             name = self.model_of(run)
             if name not in loaded:
-                loaded = {name: load_encoder(name)}
-            config = run.configure(self.sources, self.scale)
-            judged = isinstance(config, GenerationConfig) and config.judge
-            judge = load_encoder(config.judge) if isinstance(config, GenerationConfig) and judged else None
-            with show_progress(run.name) as on_progress:
-                report = measure(config, loaded[name], work, judge, on_progress)
+                loaded.clear()  # before the next one is loaded
+                loaded[name] = load_encoder(name)
+            report = self._measure(run, loaded[name], load_encoder, show_progress, work)
             on_report(run, report)
             values[run.name] = report.to_json()
             found += [one for one in FIGURES[run.name](report) if one.table in self.tables]
+            del report  # it holds what draws its pictures, and with it the model
         settings: Mapping[str, Any] = {
             "tables": list(self.tables),
             "sources": json_value(vars(self.sources)),
@@ -138,6 +136,21 @@ class Reproduction:
         remark = "" if self.scale == PAPERS else f"Not at the papers' scale, but {_told(self.scale)}. "
         whole.tables = [figures_table(found, remark)]
         return whole
+
+    def _measure(
+        self,
+        run: PlannedRun,
+        encoder: Encoder,
+        load_encoder: LoadEncoder,
+        show_progress: ShowProgress,
+        work: Path | None,
+    ) -> Report:
+        """One run's report."""
+        config = run.configure(self.sources, self.scale)
+        name = config.judge if isinstance(config, GenerationConfig) else ""
+        judge = load_encoder(name) if name else None
+        with show_progress(run.name) as on_progress:
+            return measure(config, encoder, work, judge, on_progress)
 
 
 def _told(scale: Scale) -> str:

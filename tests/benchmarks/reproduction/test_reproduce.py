@@ -1,6 +1,8 @@
 """One run after the other, without what is missing, and again from what is kept."""
 
 import shutil
+import weakref
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gair_search.benchmarks.harness.report import Report
+from gair_search.benchmarks.reproduction import reproduce
 from gair_search.benchmarks.reproduction.estimate import DRAWN, UNITS
 from gair_search.benchmarks.reproduction.plan import TABLES, PlannedRun, choose_tables
 from gair_search.benchmarks.reproduction.reproduce import Reproduction, missing_text
@@ -22,6 +26,13 @@ from gair_search.progress import Progress
 
 def load(name: str) -> Encoder:
     return Encoder(models.resolve(name), "cpu")
+
+
+class Model:
+    """Stands for a model of that name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 class Bars:
@@ -63,6 +74,35 @@ def test_the_estimate_is_of_the_chosen_runs(made: Sources) -> None:
     assert DRAWN not in undrawn.seconds_each  # and no generator is asked for
 
 
+def test_each_run_has_its_own_model_and_one_is_held_at_a_time(
+    made: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[Model]] = []
+    given: list[tuple[str, str, str]] = []
+    alive: list[list[str]] = []
+
+    def load_model(name: str) -> Model:
+        alive.append([one.name for one in (ref() for ref in held) if one])
+        model = Model(name)
+        held.append(weakref.ref(model))
+        return model
+
+    def measured(config: object, encoder: Model, _work: object, judge: Model | None, _bar: object) -> Report:
+        given.append((type(config).__name__, encoder.name, judge.name if judge else ""))
+        return Report("a table", {}, pictures={"a": lambda: encoder})  # type: ignore[dict-item,return-value]
+
+    monkeypatch.setattr(reproduce, "measure", measured)
+    monkeypatch.setattr(reproduce, "FIGURES", defaultdict(lambda: lambda report: iter(())))
+    sources = replace(made, model="one", metaclip="two", judge="three")
+    whole = Reproduction(choose_tables(["tokens-2", "stori-3", "stori-5"]), sources)
+    whole.run(load_model, Bars())  # type: ignore[arg-type]
+    assert alive == [[], ["one"], []]  # when each is loaded: the judge beside the model, and then neither
+    assert given == [
+        ("GenerationConfig", "one", "three"),
+        *[("PreferenceConfig", name, "") for name in ("one", "one", "two", "two")],
+    ]
+
+
 @pytest.mark.slow
 def test_preference_and_speed_again_from_what_is_kept(
     made: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -98,5 +138,6 @@ def test_all_tables_end_to_end(made: Sources, tmp_path: Path, monkeypatch: pytes
     report = Reproduction(dict(TABLES), made, TRIAL).run(load, Bars(), tmp_path)
     figures = report.values["figures"]
     assert {one["table"] for one in figures} == set(TABLES)
+    assert any(one["column"].startswith("ALIGN, ours gair-mini") for one in figures)
     lacking = {one["table"] for one in figures if one["ours"] == "-"}
     assert lacking <= {"stori-6"}

@@ -7,7 +7,7 @@ import pytest
 from support.cli import Gair
 from support.papers_data import make_celeba, make_cub
 
-from gair_search.benchmarks.reproduction import estimate, sources
+from gair_search.benchmarks.reproduction import estimate, reproduce, sources
 from gair_search.benchmarks.tables import preference
 
 
@@ -41,11 +41,10 @@ def test_what_is_missing_is_listed(gair: Gair, cub_alone: list[object], tmp_path
 def test_a_dry_run_says_the_cost_and_runs_nothing(
     gair: Gair, cub_alone: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "gair_search.benchmarks.reproduction.reproduce.measure", lambda *_: pytest.fail("it was run")
-    )
     told = ["--tables", "stori-3,stori-7", "--skip-missing"]
-    code, out, err = gair("bench", "reproduce", *cub_alone, *told, "--dry-run")
+    with monkeypatch.context() as patched:
+        patched.setattr(reproduce, "measure", lambda *_: pytest.fail("it was run"))
+        code, out, err = gair("bench", "reproduce", *cub_alone, *told, "--dry-run")
     assert code == 3  # stori-3 is left out
     assert "CelebA\n  found: " in err
     assert "| speed | 128 | 12 | " in out
@@ -54,6 +53,8 @@ def test_a_dry_run_says_the_cost_and_runs_nothing(
     assert (code, answer["missing"]) == (0, [])
     assert answer["estimate"]["runs"]["speed"]["work"] == {estimate.PROMPTS: 12, estimate.ENCODED: 128}
     assert answer["estimate"]["hours"] > 0
+    code, _, _ = gair("bench", "reproduce", *cub_alone, *told, "--yes", "--json")
+    assert code == 3
     code, _, err = gair("bench", "reproduce", *cub_alone, "--tables", "stori-7")
     assert code == 1
     assert "say --yes to start" in err  # nobody can be asked
