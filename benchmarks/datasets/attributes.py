@@ -68,7 +68,7 @@ def celeba(folder: Path) -> AttributeSet:
     if not files or lines[0].strip() != str(len(files)):
         raise DatasetError(f"{table}: it announces {lines[:1]} images and lists {len(files)}\n{get}")
     splits = dict(line.split() for line in split.read_text("utf-8").splitlines() if line.strip())
-    _require_images("CelebA", [images / file for file in files], get)
+    require_images("CelebA", [images / file for file in files], get)
     unknown = [file for file in files if file not in splits]
     if unknown:
         raise DatasetError(f"{split}: {len(unknown):,} images are in no split, as {unknown[0]}\n{get}")
@@ -116,7 +116,7 @@ def cub(folder: Path) -> AttributeSet:
     split = dict(
         line.split() for line in (folder / needed[1]).read_text("utf-8").splitlines() if line.strip()
     )
-    _require_images("CUB-200-2011", [folder / "images" / row[1] for row in rows], get)
+    require_images("CUB-200-2011", [folder / "images" / row[1] for row in rows], get)
     return AttributeSet(
         "cub",
         tuple(photo(folder / "images" / row[1], row[1]) for row in rows),
@@ -125,7 +125,7 @@ def cub(folder: Path) -> AttributeSet:
     )
 
 
-def _require_images(name: str, files: list[Path], get: str) -> None:
+def require_images(name: str, files: list[Path], get: str) -> None:
     """Raise DatasetError where images are absent; each folder is listed once."""
     there = {
         place: {path.name for path in place.iterdir()}

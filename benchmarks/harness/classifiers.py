@@ -1,8 +1,8 @@
 """How the classifiers of `gair bench fewshot` are made: one study a seed and table, the dear parts once."""
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property, partial
 from typing import Any
 
@@ -74,6 +74,7 @@ class ClassifierStudy:
         learning: of tokens.
         generator: for the diffusion loss; None without one.
         seed: of the pictures and of learning.
+        rates: shots -> rate of learning token weights, in place of `rate`.
     """
 
     table: str
@@ -86,6 +87,7 @@ class ClassifierStudy:
     learning: LearningConfig
     generator: Generator | None
     seed: int
+    rates: Mapping[int, float] = field(default_factory=dict)
 
     @cached_property
     def features(self) -> NDArray[np.float32]:
@@ -184,7 +186,9 @@ class ClassifierStudy:
         return methods.zero_shot(self.prompts(text), self.encoder.text_tower)
 
     def _stori(self, text: str, k: int) -> Tensor:
-        return methods.stori(self.prompts(text), self.encoder.text_tower, self.shots(k), self.rate)
+        return methods.stori(
+            self.prompts(text), self.encoder.text_tower, self.shots(k), self.rates.get(k, self.rate)
+        )
 
     def _nearest(self, k: int) -> Tensor:
         return methods.nearest_class_mean(self.shots(k), len(self.data.classes))

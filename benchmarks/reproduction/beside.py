@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
+from gair_search.benchmarks.datasets.coop import COOP_SETS
 from gair_search.benchmarks.harness.measures import Summary
 from gair_search.benchmarks.harness.report import Report, Table, percent
 from gair_search.benchmarks.presentation import generation as drawing
 from gair_search.benchmarks.presentation import preference as preferring
 from gair_search.benchmarks.presentation import recognition as recognising
 from gair_search.benchmarks.presentation import retrieval as retrieving
+from gair_search.benchmarks.reproduction.papers_fewshot import fewshot_figures, mean_figures
 from gair_search.benchmarks.tables.generation import MEASURES as DRAWING_MEASURES
 
 LEFT_OUT = "-"
@@ -123,6 +126,24 @@ def speed_figures(report: Report) -> Iterator[ComparedFigure]:
     )
 
 
+def _fewshot_figures(data_set: str, metaclip: bool, report: Report) -> Iterator[ComparedFigure]:
+    """SToRI, tables 1, 2 and 8: of one data set."""
+    for table, row, column, paper, ours in fewshot_figures(report, data_set, metaclip):
+        yield ComparedFigure(table, row, column, paper, ours or LEFT_OUT)
+
+
+def whole_figures(values: Mapping[str, Mapping[str, Any]]) -> Iterator[ComparedFigure]:
+    """Figures that several runs make: the mean over the six data sets of SToRI's tables 2 and 8.
+
+    Args:
+        values: run -> its report's values.
+    """
+    for end in ("", "-metaclip"):
+        own = {name: values[f"fewshot-{name}{end}"] for name in COOP_SETS if f"fewshot-{name}{end}" in values}
+        for table, row, column, paper, ours in mean_figures(own, bool(end)):
+            yield ComparedFigure(table, row, column, paper, ours or LEFT_OUT)
+
+
 FIGURES: dict[str, Callable[[Report], Iterator[ComparedFigure]]] = {
     "recognition": recognition_figures,
     "generation": generation_figures,
@@ -131,6 +152,11 @@ FIGURES: dict[str, Callable[[Report], Iterator[ComparedFigure]]] = {
     "preference-cub": preference_figures,
     "preference-celeba-metaclip": lambda report: preference_figures(report, metaclip=True),
     "preference-cub-metaclip": lambda report: preference_figures(report, metaclip=True),
+    **{
+        f"fewshot-{name}{end}": partial(_fewshot_figures, name, bool(end))
+        for name in COOP_SETS
+        for end in ("", "-metaclip")
+    },
     "speed": speed_figures,
 }
 """Run -> the papers' figures that it makes."""

@@ -19,6 +19,7 @@ from gair_search.benchmarks.costs.learning import draw_photos, photo_problem
 from gair_search.benchmarks.costs.text import PLAIN_PROMPT
 from gair_search.benchmarks.datasets.attributes import celeba, cub
 from gair_search.benchmarks.datasets.labelled import ClassSet
+from gair_search.benchmarks.harness.classifiers import TEXTS
 from gair_search.benchmarks.harness.learned_tokens import TrialsConfig
 from gair_search.benchmarks.harness.report import Table
 from gair_search.benchmarks.harness.timing import wait_for
@@ -40,7 +41,7 @@ from gair_search.generation.sampling import SamplingConfig
 from gair_search.learning.config import LearningConfig
 from gair_search.learning.joint import learn_vectors
 from gair_search.learning.negatives import N_NEGATIVES
-from gair_search.learning.stori import encode_class_prompts
+from gair_search.learning.stori import FEW_SHOTS, PAPER, encode_class_prompts
 
 DIFFUSION, CLASSIFICATION, DRAWN, ENCODED, WEIGHED, PROMPTS = UNITS = (
     "diffusion steps",
@@ -144,10 +145,11 @@ def _count_fewshot(data: ClassSet, config: FewShotConfig) -> Work:
         min(len(c.descriptions), classifiers.KEPT) if many else len(c.descriptions) for c in data.classes
     ]
     shots = [k for k in sorted(config.shots) if k <= data.most_shots] or [min(config.shots)]
+    rows = [(k, sum(texts) + len(texts)) for k in shots] + [(shots[-1], sum(texts))] * len(TEXTS)
     weighed = 0
-    for k in [*shots, *(shots[-1:] * 3)]:
-        epochs = config.epochs or (100 if k <= 4 else 200)
-        weighed += epochs * math.ceil(len(data.shots(k)) / 256) * (sum(texts) + len(texts))
+    for k, prompts in rows:
+        epochs = config.epochs or (100 if k <= FEW_SHOTS else 200)
+        weighed += epochs * math.ceil(len(data.shots(k)) / PAPER.batch_size) * prompts
     return {WEIGHED: weighed, ENCODED: len(data.pictures)}
 
 

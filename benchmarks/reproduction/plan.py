@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from gair_search.benchmarks.datasets.coop import COOP_SETS
 from gair_search.benchmarks.harness.report import Report
 from gair_search.benchmarks.methods.concepts import OURS, PALAVRA, PROMPT_TUNING, TEXT_ONLY
 from gair_search.benchmarks.reproduction import sources as places
@@ -42,14 +43,14 @@ class PlannedRun:
         name: for people and files.
         needs: keys of `REQUIREMENTS`.
         configure: its configuration.
-        model: which of the two models.
+        model: `clip` or `metaclip`.
         draws: whether the generator is used.
     """
 
     name: str
     needs: tuple[str, ...]
     configure: Callable[[Sources, Scale], RunOf]
-    model: Literal["clip", "metaclip"] = "clip"
+    model: str = "clip"
     draws: bool = False
 
 
@@ -103,6 +104,25 @@ def _preference(dataset: Literal["celeba", "cub"]) -> Callable[[Sources, Scale],
     return configure
 
 
+def _fewshot(data_set: Any) -> Callable[[Sources, Scale], FewShotConfig]:
+    def configure(sources: Sources, scale: Scale) -> FewShotConfig:
+        return FewShotConfig(
+            data_set, sources.folder(places.COOP), scale.seed_numbers(3), scale.limit, scale.shots, (),
+            epochs=scale.epochs, per_class=scale.per_class, descriptions=sources.descriptions(data_set),
+        )  # fmt: skip
+
+    return configure
+
+
+def _fewshot_runs() -> Iterator[PlannedRun]:
+    """Each data set with CLIP, then with MetaCLIP."""
+    for model in ("clip", "metaclip"):
+        for name in COOP_SETS:
+            end = "" if model == "clip" else "-metaclip"
+            needs = (model, name, f"cupl {name}")
+            yield PlannedRun(f"fewshot-{name}{end}", needs, _fewshot(name), model)
+
+
 def _speed(_: Sources, scale: Scale) -> SpeedConfig:
     return SpeedConfig(("text",), scale.seed_numbers(1), scale.rounds)
 
@@ -122,6 +142,7 @@ RUNS: dict[str, PlannedRun] = {
         PlannedRun("preference-cub", ("clip", "cub"), _preference("cub")),
         PlannedRun("preference-celeba-metaclip", ("metaclip", "celeba"), _preference("celeba"), "metaclip"),
         PlannedRun("preference-cub-metaclip", ("metaclip", "cub"), _preference("cub"), "metaclip"),
+        *_fewshot_runs(),
         PlannedRun("speed", ("clip",), _speed),
     )
 }
@@ -134,11 +155,14 @@ TABLES: dict[str, PaperTable] = {
         PaperTable("tokens-2", "what tokens draw", ("generation",)),
         PaperTable("tokens-3", "what tokens tell apart", ("recognition",)),
         PaperTable("tokens-4", "retrieval of concepts", ("retrieval",)),
+        PaperTable("stori-1", "nonsense", ("fewshot-sun397", "fewshot-caltech101")),
+        PaperTable("stori-2", "few-shot classification", tuple(f"fewshot-{name}" for name in COOP_SETS)),
         PaperTable("stori-3", "retrieval by preference", ("preference-celeba", "preference-cub")),
         PaperTable("stori-4", "two attributes with different weights", ("preference-celeba",)),
         PaperTable("stori-5", "MetaCLIP", ("preference-celeba-metaclip", "preference-cub-metaclip")),
         PaperTable("stori-6", "five attributes", ("preference-celeba", "preference-celeba-metaclip")),
         PaperTable("stori-7", "runtime", ("speed",)),
+        PaperTable("stori-8", "MetaCLIP", tuple(f"fewshot-{name}-metaclip" for name in COOP_SETS)),
     )
 }
 """By name. `tokens` is Perera et al., `stori` Kim et al."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from gair_search.benchmarks.harness.report import Report
 from gair_search.benchmarks.harness.run import json_value, load_own_generator
-from gair_search.benchmarks.reproduction.beside import FIGURES, ComparedFigure, figures_table
+from gair_search.benchmarks.reproduction.beside import FIGURES, ComparedFigure, figures_table, whole_figures
 from gair_search.benchmarks.reproduction.estimate import (
     LEAST_SECONDS,
     Estimate,
@@ -123,6 +123,7 @@ class Reproduction:
             values[run.name] = report.to_json()
             found += [one for one in FIGURES[run.name](report) if one.table in self.tables]
             del report  # it holds what draws its pictures, and with it the model
+        found += [one for one in whole_figures(values) if one.table in self.tables]
         settings: Mapping[str, Any] = {
             "tables": list(self.tables),
             "sources": json_value(vars(self.sources)),

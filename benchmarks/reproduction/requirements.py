@@ -1,12 +1,14 @@
 """What a reproduction needs; and of what is absent: what to get, from where, how large it is, where to put it."""
 
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gair_search.benchmarks.datasets.attributes import celeba, cub
+from gair_search.benchmarks.datasets.coop import COOP_SETS, LAYOUT, coop_classes
 from gair_search.benchmarks.datasets.folders import named_classes, textual_inversion
+from gair_search.benchmarks.datasets.labelled import ClassSet, with_descriptions
 from gair_search.benchmarks.datasets.pervl import deepfashion2
 from gair_search.benchmarks.reproduction import sources as places
 from gair_search.benchmarks.reproduction.sources import Sources
@@ -100,6 +102,55 @@ def _scikit_image(_: Sources) -> None:
         raise MissingPackageError("faces are found by scikit-image, which is not installed")
 
 
+_COOP = {
+    "imagenet": (
+        "145 GB, 1.3 million pictures",
+        "ILSVRC 2012's training and validation pictures of https://image-net.org",
+    ),
+    "dtd": ("0.6 GB, 5,640 pictures", "https://www.robots.ox.ac.uk/~vgg/data/dtd/"),
+    "flowers102": ("0.3 GB, 8,189 pictures", "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"),
+    "sun397": ("39 GB, 108,754 pictures", "https://vision.princeton.edu/projects/2010/SUN/"),
+    "caltech101": ("0.1 GB, 9,146 pictures", "https://data.caltech.edu/records/mzrjq-6wc02"),
+    "food101": ("5 GB, 101,000 pictures", "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/"),
+}
+"""Size, and from where."""
+
+
+def _coop_requirements() -> Iterator[tuple[str, Requirement]]:
+    """CoOp's data sets, and CuPL's descriptions of each."""
+    for key, own in COOP_SETS.items():
+        size, where = _COOP[key]
+        file = own.split or "classnames.txt"
+        get = f"{where}; and {file}, from {LAYOUT}, which says how all lies"
+
+        def read(_: Sources, folder: Path, key: str = key) -> ClassSet:
+            return coop_classes(folder.parent, key)
+
+        def describe(sources: Sources, key: str = key) -> None:
+            file = sources.descriptions(key)
+            if not file.is_file():
+                raise DatasetError(f"{file} is absent")
+            try:
+                data = coop_classes(sources.folder(places.COOP), key)
+            except DatasetError:
+                return  # the data set's own requirement says so
+            with_descriptions(data, file)
+
+        yield key, _data(own.name, f"{places.COOP}/{own.folder}", size, get, read)
+        yield (
+            f"cupl {key}",
+            Requirement(
+                f"CuPL's descriptions of {own.name}",
+                lambda _: (
+                    "the data set's file of https://github.com/sarahpratt/CuPL: JSON, class name -> texts"
+                ),
+                "text",
+                lambda sources, key=key: str(sources.descriptions(key)),  # type: ignore[misc]
+                describe,
+            ),
+        )
+
+
 _INVERSION = (
     "the photos of Textual Inversion, a folder a concept: https://github.com/rinongal/textual_inversion, "
     "under Pretrained Models / Data"
@@ -153,6 +204,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         "scikit-image", lambda _: "pip install 'gair-search[bench]'", "some 50 MB with what it needs",
         lambda _: "this Python environment", _scikit_image,
     ),
+    **dict(_coop_requirements()),
 }  # fmt: skip
 """By key."""
 

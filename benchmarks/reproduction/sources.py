@@ -62,6 +62,10 @@ class Sources:
         """The folder of a data set."""
         return self.data / name
 
+    def descriptions(self, data_set: str) -> Path:
+        """The file of CuPL's descriptions of one of CoOp's data sets."""
+        return self.data / CUPL / f"{data_set}.json"
+
 
 @dataclass(frozen=True)
 class Scale:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gair_search.benchmarks.datasets import labelled_attributes, labelled_fashion, labelled_folders
 from gair_search.benchmarks.datasets.attributes import celeba, cub
+from gair_search.benchmarks.datasets.coop import COOP_SETS, LATE_SHOTS, coop_classes
 from gair_search.benchmarks.datasets.folders import caltech256
 from gair_search.benchmarks.datasets.labelled import ClassSet, with_descriptions
 from gair_search.benchmarks.harness.cells import Work
@@ -61,7 +62,10 @@ from gair_search.learning.config import LearningConfig, config_for
 from gair_search.progress import Progress
 from gair_search.tokens import facts
 
-Source = Literal["fashion", "dreambooth", "folders", "caltech256", "cub", "celeba"]
+Source = Literal[
+    "fashion", "dreambooth", "folders", "caltech256", "cub", "celeba",
+    "imagenet", "dtd", "flowers102", "sun397", "caltech101", "food101",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class FewShotConfig(RunConfig):
             table without names out.
         steps: of learning tokens; the model's own unless given.
         epochs: of learning token weights and residuals; the paper's (100, from 8 shots on 200) unless given.
-        rate: of learning token weights; the paper's unless given.
+        rate: of learning token weights; the paper's for the data set, the shots and the model unless given.
         per_class: at most so many pictures of a class are classified; 20 in the fashion world, else all.
         descriptions: JSON file, class name -> texts.
         world: further arguments of the fashion world's sets.
@@ -127,6 +131,8 @@ class FewShotConfig(RunConfig):
             )
         if self.dataset == "folders":
             found = labelled_folders.folder_classes(folder, seed, n, most, per_class)
+        elif self.dataset in COOP_SETS:
+            found = coop_classes(folder, self.dataset, seed, n, most, per_class)
         elif self.dataset == "caltech256":
             found = labelled_folders.caltech_classes(_read_once(caltech256, folder), seed, n, per_class)
         elif self.dataset == "cub":
@@ -140,13 +146,22 @@ class FewShotConfig(RunConfig):
         own = config_for(encoder.spec)
         return own if self.steps is None else replace(own, steps=self.steps)
 
+    def rates(self, encoder: Encoder, shots: Sequence[int]) -> dict[int, float]:
+        """Shots -> rate of learning token weights, where the paper has one for the data set and none was given."""
+        if self.rate is not None or self.dataset not in COOP_SETS:
+            return {}
+        metaclip = "metaclip" in encoder.spec.name.lower()
+        return {k: COOP_SETS[self.dataset].learning_rate(k, metaclip) for k in shots}
+
     def to_json(self, encoder: Encoder) -> dict[str, Any]:
         """All that results depend on, save the generator."""
+        rates = list(self.rates(encoder, (1, LATE_SHOTS)).values())  # one key, whatever shots are asked for
         texts = sha256(self.descriptions.read_bytes()).hexdigest() if self.descriptions else None
         return super().to_json(encoder) | {
             "descriptions": texts,
             "start_fraction": encoder.start_fraction,
             "learning": asdict(self.learning(encoder)),
+            **({"rates": rates} if rates else {}),
         }
 
 
@@ -210,7 +225,17 @@ def _studies(
     learning = config.learning(encoder)
     return [
         ClassifierStudy(
-            table, encoder, data, work, shots[table], config.epochs, config.rate, learning, generator, seed
+            table,
+            encoder,
+            data,
+            work,
+            shots[table],
+            config.epochs,
+            config.rate,
+            learning,
+            generator,
+            seed,
+            config.rates(encoder, shots[table]),
         )
         for table, data in zip(shots, config.load(seed), strict=True)
         if shots[table]

@@ -1,11 +1,13 @@
 """The papers' data sets in small: made pictures in the official layouts."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from gair_search.benchmarks.datasets.combinations import CELEBA_PHRASES, CUB_PHRASES
+from gair_search.benchmarks.datasets.coop import COOP_SETS
 from gair_search.benchmarks.datasets.folders import CALTECH_CLASSES
 from gair_search.benchmarks.reproduction import sources
 from support.pervl import make_pervl
@@ -13,6 +15,10 @@ from support.photos import encoded, picture
 
 CALTECH = {41: "coffee-mug", 64: "elephant-101", 212: "teapot", 257: "clutter"}
 """Number -> name of those classes that tests ask for."""
+
+
+SYNSETS = {"n01440764": "tench", "n01443537": "goldfish"}
+"""ImageNet's first two."""
 
 
 def write_pictures(files: Iterable[Path], first: int = 0) -> None:
@@ -63,6 +69,33 @@ def make_cub(folder: Path, n: int = 12) -> None:
     (folder / "attributes/image_attribute_labels.txt").write_text("\n".join(rows))
 
 
+def make_coop(folder: Path) -> None:
+    """Two classes of each data set, two pictures of each to learn from and two to classify."""
+    for name, own in COOP_SETS.items():
+        place = folder / own.folder
+        root = place / own.pictures
+        if not own.split:
+            parts = [(part, synset) for part in ("train", "val") for synset in SYNSETS]
+            write_pictures(
+                root / part / synset / f"{part}_{i}.JPEG" for part, synset in parts for i in range(2)
+            )
+            (place / "classnames.txt").write_text("".join(f"{k} {v}\n" for k, v in SYNSETS.items()))
+            continue
+        rows = [[f"{name}_{c}/{i:04d}.jpg", c, f"{name}_class {c}"] for c in (0, 1) for i in range(4)]
+        write_pictures(root / str(row[0]) for row in rows)
+        split = {"train": rows[::2], "val": [], "test": rows[1::2]}
+        (place / own.split).write_text(json.dumps(split))
+
+
+def make_cupl(folder: Path) -> None:
+    """Two descriptions of each of these classes."""
+    folder.mkdir(parents=True)
+    for name, own in COOP_SETS.items():
+        names = [f"{name} class {c}" for c in (0, 1)] if own.split else list(SYNSETS.values())
+        texts = {one: [f"a {one} has a tail.", f"a {one} is small."] for one in names}
+        (folder / f"{name}.json").write_text(json.dumps(texts))
+
+
 def make_papers_data(folder: Path) -> Path:
     """All of them below one folder, each in a folder of its official name; returns the folder."""
     make_textual_inversion(folder / sources.TEXTUAL_INVERSION)
@@ -70,4 +103,6 @@ def make_papers_data(folder: Path) -> Path:
     make_pervl(folder / sources.PERVL)
     make_celeba(folder / sources.CELEBA)
     make_cub(folder / sources.CUB)
+    make_coop(folder / sources.COOP)
+    make_cupl(folder / sources.CUPL)
     return folder

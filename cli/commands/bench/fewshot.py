@@ -13,10 +13,23 @@ from gair_search.cli.progress import progress_bar
 
 def fewshot(
     dataset: Annotated[
-        Literal["fashion", "dreambooth", "folders", "caltech256", "cub", "celeba"],
+        Literal[
+            "fashion",
+            "dreambooth",
+            "folders",
+            "caltech256",
+            "cub",
+            "celeba",
+            "imagenet",
+            "dtd",
+            "flowers102",
+            "sun397",
+            "caltech101",
+            "food101",
+        ],
         typer.Option(
             help="The data set: fashion is made here, the others you need to have; "
-            "folders is any with one folder a class, as ImageNet."
+            "folders is any with one folder a class; imagenet and the five after it lie as CoOp has them."
         ),
     ] = "fashion",
     data: bench.Data = None,
@@ -62,7 +75,9 @@ def fewshot(
     rate: Annotated[
         float | None,
         typer.Option(
-            metavar="X", help="Learning rate of token weights. [default: 0.05; with 300 classes or more 0.01]"
+            metavar="X",
+            help="Learning rate of token weights. "
+            "[default: the paper's for the data set; else 0.05, with 300 classes or more 0.01]",
         ),
     ] = None,
     start_fraction: bench.StartFraction = None,

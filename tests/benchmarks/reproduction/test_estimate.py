@@ -18,6 +18,7 @@ from gair_search.benchmarks.reproduction.estimate import (
     NEED_GENERATOR,
     PROMPTS,
     UNITS,
+    WEIGHED,
     Estimate,
     count_work,
     probe_device,
@@ -25,8 +26,9 @@ from gair_search.benchmarks.reproduction.estimate import (
 from gair_search.benchmarks.reproduction.plan import RUNS, measure
 from gair_search.benchmarks.reproduction.sources import PAPERS, TRIAL, Sources
 from gair_search.encoder.clip import Encoder
+from gair_search.encoder.text_tower import TextTower
 from gair_search.generation.generator import Generator
-from gair_search.learning import negatives
+from gair_search.learning import negatives, stori
 from gair_search.learning.config import PAPER, LearningConfig
 from gair_search.learning.joint import Problem
 
@@ -46,6 +48,9 @@ def test_the_papers_own_work(made: Sources, tiny: Encoder) -> None:
     assert found[DRAWN] == 3 * (6 * 2 * (3 + 2 + 1) * 2 + 64)
     assert count_work(RUNS["preference-cub"].configure(made, PAPERS), tiny)[ENCODED] == 12
     assert count_work(RUNS["preference-celeba"].configure(made, PAPERS), tiny)[ENCODED] == 64 + 8 * 100 * 20
+    # two classes with a base prompt and two descriptions each; 1 shot and 2, and the three texts of table 1
+    few = count_work(RUNS["fewshot-dtd"].configure(made, PAPERS), tiny)
+    assert few == {WEIGHED: 3 * 100 * (2 * 6 + 3 * 4), ENCODED: 3 * 8}
     assert count_work(RUNS["speed"].configure(made, PAPERS), tiny)[PROMPTS] == 4 * 28_000
 
 
@@ -79,6 +84,24 @@ def test_a_run_does_what_was_counted(
         assert 0.5 * counted[DRAWN] <= done[DRAWN] <= counted[DRAWN]
     else:
         assert done[DRAWN] == counted[DRAWN]
+
+
+@pytest.mark.slow
+def test_token_weights_take_the_prompts_that_were_counted(
+    made: Sources, tiny: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = []
+    classifier = stori.text_classifier
+
+    def counted(log_weights: Tensor, prompts: stori.ClassPrompts, tower: TextTower) -> Tensor:
+        done.append(len(prompts.free) * log_weights.requires_grad)
+        return classifier(log_weights, prompts, tower)
+
+    monkeypatch.setattr(stori, "text_classifier", counted)
+    config = replace(RUNS["fewshot-food101"].configure(made, TRIAL), epochs=3)  # type: ignore[type-var]
+    measure(config, tiny)
+    found = count_work(config, tiny)
+    assert found[WEIGHED] == sum(done) == 3 * (2 * 6 + 3 * 4)
 
 
 def test_a_unit_is_timed_in_growing_numbers() -> None:

@@ -4,17 +4,26 @@ from pathlib import Path
 
 import pytest
 
+from gair_search.benchmarks.datasets.coop import COOP_SETS
 from gair_search.benchmarks.methods.concepts import OURS, PROMPT_TUNING
 from gair_search.benchmarks.reproduction.beside import FIGURES
-from gair_search.benchmarks.reproduction.plan import RUNS, TABLES, choose_tables, runs_of
+from gair_search.benchmarks.reproduction.plan import LISTS, RUNS, TABLES, choose_tables, runs_of
 from gair_search.benchmarks.reproduction.requirements import REQUIREMENTS
 from gair_search.benchmarks.reproduction.sources import DRAWN, PAPERS, RECOGNISED, TRIAL, Sources
+from gair_search.benchmarks.tables.fewshot import FewShotConfig
 from gair_search.benchmarks.tables.generation import GenerationConfig
 from gair_search.benchmarks.tables.preference import PreferenceConfig
 from gair_search.benchmarks.tables.recognition import LOSS_WEIGHTS, RecognitionConfig
 from gair_search.benchmarks.tables.retrieval import RetrievalConfig
 from gair_search.benchmarks.tables.speed import SpeedConfig
 from gair_search.errors import GairError
+
+
+def test_every_table_of_the_papers_is_here() -> None:
+    """Perera et al. have tables 1 to 4, Kim et al. 1 to 10."""
+    papers = {f"tokens-{i}" for i in range(1, 5)} | {f"stori-{i}" for i in range(1, 11)}
+    assert set(TABLES) | set(LISTS) == papers
+    assert not set(TABLES) & set(LISTS)
 
 
 def test_names_lead_somewhere() -> None:
@@ -77,8 +86,33 @@ def test_token_weights_are_run_as_section_4_has_it() -> None:
     assert (speed.parts, speed.rounds) == (("text",), 28_000)
 
 
-def test_a_trial_is_small_everywhere() -> None:
+def test_rates_are_those_of_appendix_a() -> None:
+    shots = (1, 2, 4, 8, 16)
+    for name, early, late, metaclip in (
+        ("imagenet", 0.01, 0.01, 0.01),
+        ("dtd", 0.05, 0.1, 0.05),
+        ("flowers102", 0.05, 0.1, 0.1),
+        ("sun397", 0.01, 0.01, 0.01),
+        ("caltech101", 0.05, 0.05, 0.05),
+        ("food101", 0.1, 0.1, 0.05),
+    ):
+        own = COOP_SETS[name]
+        assert [own.learning_rate(k, metaclip=False) for k in shots] == [early] * 3 + [late] * 2
+        assert {own.learning_rate(k, metaclip=True) for k in shots} == {metaclip}
+
+
+def test_few_shot_runs_learn_with_names_alone(made: Sources) -> None:
+    run = RUNS["fewshot-dtd"].configure(made, PAPERS)
+    assert isinstance(run, FewShotConfig)
+    learned = (run.shots, run.token_shots, len(run.seeds), run.epochs, run.rate)
+    assert learned == ((1, 2, 4, 8, 16), (), 3, None, None)
+    assert run.descriptions == made.data / "cupl/dtd.json"
+    assert RUNS["fewshot-dtd-metaclip"].configure(made, PAPERS) == run
+    assert RUNS["fewshot-dtd-metaclip"].model == "metaclip"
+
+
+def test_a_trial_is_small_everywhere(made: Sources) -> None:
     for run in RUNS.values():
-        papers, trial = (run.configure(Sources(Path("data")), scale) for scale in (PAPERS, TRIAL))
+        papers, trial = (run.configure(made, scale) for scale in (PAPERS, TRIAL))
         assert len(trial.seeds) == 1 <= len(papers.seeds)
         assert trial != papers

@@ -14,6 +14,7 @@ import pytest
 from gair_search.benchmarks.harness.report import Report
 from gair_search.benchmarks.reproduction import reproduce
 from gair_search.benchmarks.reproduction.estimate import DRAWN, UNITS
+from gair_search.benchmarks.reproduction.papers_fewshot import MEAN
 from gair_search.benchmarks.reproduction.plan import TABLES, PlannedRun, choose_tables
 from gair_search.benchmarks.reproduction.reproduce import Reproduction, missing_text
 from gair_search.benchmarks.reproduction.sources import PAPERS, TRIAL, Sources
@@ -139,5 +140,7 @@ def test_all_tables_end_to_end(made: Sources, tmp_path: Path, monkeypatch: pytes
     figures = report.values["figures"]
     assert {one["table"] for one in figures} == set(TABLES)
     assert any(one["column"].startswith("ALIGN, ours gair-mini") for one in figures)
-    lacking = {one["table"] for one in figures if one["ours"] == "-"}
-    assert lacking <= {"stori-6"}
+    lacking = {(one["table"], one["row"].split(", ")[-1]) for one in figures if one["ours"] == "-"}
+    more_shots = {(f"stori-{table}", f"{k} shots") for table in (2, 8) for k in (4, 8, 16)}
+    assert {one for one in lacking if one[0] not in ("stori-1", "stori-6")} <= more_shots
+    assert sum(one["column"] == MEAN for one in figures) == 2 * 15

@@ -27,6 +27,8 @@ def test_nothing_is_missing_where_all_is_there(made: Sources) -> None:
         ("PerVLBenchmark/data", ["pervl"], "switchablenorms/DeepFashion2"),
         ("PerVLBenchmark/annotations", ["pervl"], "NVlabs/PerVLBenchmark"),
         ("celeba/img_align_celeba", ["celeba"], "mmlab.ie.cuhk.edu.hk/projects/CelebA.html"),
+        ("coop/dtd/images", ["dtd"], "vgg/data/dtd/"),
+        ("coop/imagenet/images/val/n01443537", ["imagenet"], "https://image-net.org"),
         ("CUB_200_2011/attributes", ["cub"], "data.caltech.edu/records/65de6-vp158"),
     ],
 )
@@ -39,7 +41,8 @@ def test_a_lost_folder_is_missed_and_no_other(
     assert list(found) == keys
     for one in found.values():
         assert where in one.get
-        assert one.put == str(data / lost.split("/")[0])
+        depth = 2 if lost.startswith("coop") else 1
+        assert one.put == str(data.joinpath(*lost.split("/")[:depth]))
         assert str(data) in one.problem
         assert one.size
         assert "\n" not in one.problem
@@ -61,3 +64,18 @@ def test_models_that_are_not_here_say_the_command(made: Sources, monkeypatch: py
 def test_a_parent_that_is_no_class_is_said(made: Sources) -> None:
     found = find_missing(["caltech256"], replace(made, recognised={"red_teapot": "tea pot"}))
     assert "has no class tea pot" in found["caltech256"].problem
+
+
+def test_descriptions_are_missed_by_file_and_by_class(made: Sources, tmp_path: Path) -> None:
+    data = shutil.copytree(made.data, tmp_path / "data")
+    (data / "cupl/food101.json").unlink()
+    (data / "cupl/dtd.json").write_text('{"dtd class 0": ["a texture."]}')
+    found = find_missing(REQUIREMENTS, replace(made, data=data))
+    assert list(found) == ["cupl dtd", "cupl food101"]
+    assert "no descriptions of 1 classes, as dtd class 1" in found["cupl dtd"].problem
+    assert found["cupl food101"].put == str(data / "cupl/food101.json")
+    assert "sarahpratt/CuPL" in found["cupl food101"].get
+    other = shutil.copytree(made.data, tmp_path / "other")
+    shutil.rmtree(other / "coop/food-101")
+    # what is wrong of the data set is said of it alone
+    assert list(find_missing(["food101", "cupl food101"], replace(made, data=other))) == ["food101"]

@@ -9,6 +9,7 @@ import ir_measures
 import numpy as np
 import pytest
 import torch
+from support.papers_data import make_coop
 from support.photos import make_photos
 
 import gair_search.benchmarks.tables.fewshot as table
@@ -25,6 +26,7 @@ from gair_search.benchmarks.methods import fewshot as methods
 from gair_search.benchmarks.methods.fewshot import RARE_TOKENS, Shots
 from gair_search.benchmarks.tables.fewshot import FewShotConfig, fewshot
 from gair_search.encoder.clip import Encoder
+from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import DatasetError, GairError, GeneratorError
 from gair_search.learning import stori as tw
 from gair_search.learning.config import PAPER
@@ -280,3 +282,28 @@ def test_no_token_shots_leave_the_table_without_names_out(tiny: Encoder, tmp_pat
     assert list(report.figures) == ["fewshot-named"]
     with pytest.raises(GeneratorError, match="there is no generator nowhere"):
         fewshot(tiny, replace(settings, token_shots=(1,)), tmp_path / "work")
+
+
+def test_coop_s_sets_have_the_paper_s_rates(
+    tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_coop(tmp_path / "coop")
+    learn, seen = methods.stori, list[float | None]()
+
+    def stori(
+        prompts: tw.ClassPrompts, tower: TextTower, few: Shots, rate: float | None = None
+    ) -> torch.Tensor:
+        seen.append(rate)
+        return learn(prompts, tower, few, rate)
+
+    monkeypatch.setattr(methods, "stori", stori)
+    settings = FewShotConfig("food101", tmp_path / "coop", seeds=(0,), shots=(1, 2), token_shots=(), epochs=1)
+    fewshot(tiny, settings, tmp_path / "work")
+    assert seen == [0.1] * 5  # of two shots, and of table 1's three texts
+    seen.clear()
+    fewshot(tiny, replace(settings, rate=0.3), tmp_path / "work")
+    assert seen == [0.3] * 5
+    flowers = replace(settings, dataset="flowers102")
+    assert flowers.rates(tiny, (1, 4, 8, 16)) == {1: 0.05, 4: 0.05, 8: 0.1, 16: 0.1}
+    assert flowers.to_json(tiny)["rates"] == [0.05, 0.1]
+    assert "rates" not in FewShotConfig().to_json(tiny)
