@@ -156,30 +156,73 @@ def celeba_combinations(
     """
     rng = np.random.default_rng(seed)
     found = []
-    for sex, pair in product(("female", "male"), combinations(attributes, 2)):
-        has = {sex: data.labels["Male"] ^ (sex == "female")} | {name: data.labels[name] for name in pair}
-        flags = np.stack(list(has.values()), axis=1)
-        members = [
-            np.flatnonzero((flags == np.array(category)).all(axis=1))
-            for category in product([True, False], repeat=3)
-        ]
+    for sex, pair in product(_SEXES, combinations(attributes, 2)):
+        flags, members = _celeba_categories(data, sex, pair)
         if min(map(len, members)) >= per_category:
             found.append((sex, pair, flags, members))
     chosen = range(len(found)) if n is None or n >= len(found) else sorted(rng.choice(len(found), n, False))
     for i in chosen:
-        sex, pair, flags, members = found[i]
-        drawn = np.concatenate([rng.choice(member, per_category, replace=False) for member in members])
-        first, second = (CELEBA_PHRASES[name] for name in pair)
-        pieces = (
-            ("a photo of a", None),
-            ("woman" if sex == "female" else "man", sex),
-            (first, pair[0]),
-            (",", None),
-            (second, pair[1]),
-        )
-        labels = {name: flags[drawn, a] for a, name in enumerate((sex, *pair))}
-        pictures = tuple(data.pictures[j] for j in drawn)
-        yield Combination(f"{seed}-{sex}-{'-'.join(pair)}", pieces, pictures, labels, len(pictures) // 2)
+        yield _celeba_combination(data, *found[i], per_category, seed, rng)
+
+
+FIVE_OF_CELEBA = ("Smiling", "Bangs", "Gray_Hair", "Eyeglasses")
+"""With female or male the only five whose 32 categories all have images (appendix C.4)."""
+
+FIVE_PER_CATEGORY = 5
+
+
+def celeba_five(
+    data: AttributeSet, seed: int, per_category: int = FIVE_PER_CATEGORY, n: int = 2
+) -> Iterator[Combination]:
+    """Female, and male, with `FIVE_OF_CELEBA`: the two prompts of table 6, those whose categories are large enough.
+
+    Args:
+        data: CelebA.
+        seed: draws the images.
+        per_category: images in each of the 32 categories.
+        n: at most so many combinations.
+    """
+    rng = np.random.default_rng((seed, 5))
+    if not set(FIVE_OF_CELEBA) <= set(data.labels):
+        return
+    for sex in list(_SEXES)[:n]:
+        flags, members = _celeba_categories(data, sex, FIVE_OF_CELEBA)
+        if min(map(len, members)) >= per_category:
+            yield _celeba_combination(data, sex, FIVE_OF_CELEBA, flags, members, per_category, seed, rng)
+
+
+_SEXES = {"female": "woman", "male": "man"}
+
+
+def _celeba_categories(
+    data: AttributeSet, sex: str, names: Sequence[str]
+) -> tuple[NDArray[np.bool_], list[NDArray[np.intp]]]:
+    """Which of these attributes each picture has, `[N, 1 + A]`, and the pictures in each category."""
+    has = [data.labels["Male"] ^ (sex == "female"), *(data.labels[name] for name in names)]
+    flags = np.stack(has, axis=1)
+    categories = product([True, False], repeat=len(has))
+    return flags, [np.flatnonzero((flags == np.array(one)).all(axis=1)) for one in categories]
+
+
+def _celeba_combination(
+    data: AttributeSet,
+    sex: str,
+    names: Sequence[str],
+    flags: NDArray[np.bool_],
+    members: Sequence[NDArray[np.intp]],
+    per_category: int,
+    seed: int,
+    rng: np.random.Generator,
+) -> Combination:
+    """`a photo of a woman smiling, with bangs`, and so many pictures of each category."""
+    drawn = np.concatenate([rng.choice(member, per_category, replace=False) for member in members])
+    pieces: list[tuple[str, str | None]] = [("a photo of a", None), (_SEXES[sex], sex)]
+    for name in names:
+        pieces += [(",", None), (CELEBA_PHRASES[name], name)]
+    del pieces[2]  # no comma before the first
+    labels = {name: flags[drawn, a] for a, name in enumerate((sex, *names))}
+    pictures = tuple(data.pictures[j] for j in drawn)
+    return Combination(f"{seed}-{sex}-{'-'.join(names)}", tuple(pieces), pictures, labels, len(pictures) // 2)
 
 
 def cub_combinations(data: AttributeSet, seed: int, n: int | None = None) -> Iterator[Combination]:

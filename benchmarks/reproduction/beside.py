@@ -112,10 +112,13 @@ def preference_figures(report: Report, metaclip: bool = False) -> Iterator[Compa
             for column, (measure, place) in columns.items():
                 ours = _with_change(values["table 4"].get(measure), way)
                 yield ComparedFigure("stori-4", way, column, paper[place], ours)
-        for way, row in _WAYS.items():
-            for column, (measure, place) in columns.items():
-                ours = _with_change(values.get("table 6", {}).get(measure), way)
-                yield ComparedFigure("stori-6", row, column, preferring.PAPER_FIVE[way][place], ours)
+    model, five = (
+        ("MetaCLIP", preferring.PAPER_FIVE_METACLIP) if metaclip else ("CLIP", preferring.PAPER_FIVE)
+    )
+    for way, row in _WAYS.items():
+        for column, (measure, place) in {"AP": ("AP", 0), "P@80": ("P@k", 1)}.items():
+            ours = _with_change(values.get("table 6", {}).get(measure), way)
+            yield ComparedFigure("stori-6", f"{model}, {row}", column, five[way][place], ours)
 
 
 def speed_figures(report: Report) -> Iterator[ComparedFigure]:

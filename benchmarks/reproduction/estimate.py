@@ -18,6 +18,7 @@ import torch
 from gair_search.benchmarks.costs.learning import draw_photos, photo_problem
 from gair_search.benchmarks.costs.text import PLAIN_PROMPT
 from gair_search.benchmarks.datasets.attributes import celeba, cub
+from gair_search.benchmarks.datasets.combinations import FIVE_PER_CATEGORY
 from gair_search.benchmarks.datasets.labelled import ClassSet
 from gair_search.benchmarks.harness.classifiers import TEXTS
 from gair_search.benchmarks.harness.learned_tokens import TrialsConfig
@@ -159,7 +160,8 @@ def _count_preference(config: PreferenceConfig) -> Work:
     if config.dataset == "cub":
         return {ENCODED: len(cub(config.folder).pictures), PROMPTS: prompts}
     pools = 8 * config.per_category * config.limit * len(config.seeds)
-    return {ENCODED: int(celeba(config.folder).test.sum()) + pools, PROMPTS: prompts}
+    five = 2**5 * min(FIVE_PER_CATEGORY, config.per_category) * config.five * len(config.seeds)
+    return {ENCODED: int(celeba(config.folder).test.sum()) + pools + five, PROMPTS: prompts}
 
 
 def probe_device(

@@ -43,7 +43,7 @@ def make_caltech256(folder: Path) -> None:
     )
 
 
-def make_celeba(folder: Path, n: int = 128) -> None:
+def make_celeba(folder: Path, n: int = 320) -> None:
     """Faces' tables with attributes drawn at random; half of the pictures are the test split's."""
     names = ("Male", *CELEBA_PHRASES)
     files = [f"{i:06d}.jpg" for i in range(1, n + 1)]

@@ -20,7 +20,9 @@ def preference(
     five: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, help="Number of combinations of five attributes a seed, for fashion."
+            metavar="N",
+            min=0,
+            help="Number of combinations of five attributes a seed, for fashion and celeba.",
         ),
     ] = 2,
     per_category: Annotated[

@@ -94,6 +94,31 @@ def test_celeba_combinations_are_balanced_and_large_enough() -> None:
     assert not list(combinations.celeba_combinations(data, ["Smiling", "Bald"], 0, 20))
 
 
+def test_the_five_of_celeba_are_the_papers() -> None:
+    n = 32 * 6
+    flags = (np.arange(n)[:, None] >> np.arange(5)) & 1 == 1
+    labels = {name: flags[:, a] for a, name in enumerate(("Male", *combinations.FIVE_OF_CELEBA))}
+    pictures = tuple(Picture(f"{i}.jpg", lambda side: render(None, 1)) for i in range(n))  # type: ignore[arg-type]
+    data = attributes.AttributeSet("celeba", pictures, labels, np.ones(n, bool))
+    woman, man = combinations.celeba_five(data, 0)
+    assert woman.prompt() == "a photo of a woman smiling, with bangs, with gray hair, wearing eyeglasses"
+    assert man.prompt().startswith("a photo of a man smiling, ")
+    for one in (woman, man):
+        assert (len(one.pictures), one.k) == (160, 80)
+        shown = np.stack(list(one.labels.values()), axis=1)
+        categories, sizes = np.unique(shown, axis=0, return_counts=True)
+        assert (len(categories), set(sizes)) == (32, {5})
+        drawn = [int(p.id.removesuffix(".jpg")) for p in one.pictures]
+        assert (shown[:, 1:] == flags[drawn, 1:]).all()
+        assert (shown[:, 0] == (flags[drawn, 0] ^ (one is woman))).all()
+    assert [c.attributes[0] for c in combinations.celeba_five(data, 0, n=1)] == ["female"]
+    assert not list(combinations.celeba_five(data, 0, per_category=7))
+    del labels["Bangs"]
+    assert not list(
+        combinations.celeba_five(attributes.AttributeSet("celeba", pictures, labels, data.test), 0)
+    )
+
+
 def test_cub_combinations_share_no_colour() -> None:
     labels = {name: np.array([True, False]) for name in combinations.CUB_PHRASES}
     pictures = tuple(Picture(f"{i}.jpg", lambda side: render(None, 1)) for i in range(2))  # type: ignore[arg-type]

@@ -77,8 +77,12 @@ def test_preference(summaries: Iterator[dict[str, Any]]) -> None:
     )
     assert cell(found, "stori-3", "plain", "CelebA: P@400") == ("0.679 ± 0.084", "0.006 ± 0.000")
     assert cell(found, "stori-4", "more", "CelebA: AP")[1] == "0.014 ± 0.000, +0.015 ± 0.000"
-    assert cell(found, "stori-6", "plain", "CelebA: AP") == ("0.684 ± 0.097", "-")
+    assert cell(found, "stori-6", "CLIP, plain", "AP") == ("0.684 ± 0.097", "-")
+    own["table 6"] = measured(("up", "down"))
+    five = cell(list(preference_figures(report)), "stori-6", "CLIP, de-emphasised", "P@80")
+    assert five == ("0.601 ± 0.054, -0.026 ± 0.012", "0.029 ± 0.000, +0.030 ± 0.000")
     metaclip = list(preference_figures(report, metaclip=True))
+    assert cell(metaclip, "stori-6", "MetaCLIP, plain", "AP") == ("0.689 ± 0.074", "0.021 ± 0.000")
     assert cell(metaclip, "stori-5", "plain", "CelebA: AP") == ("0.753 ± 0.088", "0.001 ± 0.000")
     del own["table 3"]["P@k"]
     on_cub = list(preference_figures(Report("preference", {"dataset": "cub"}, {"SToRI": own}), metaclip=True))

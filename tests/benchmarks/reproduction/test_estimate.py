@@ -47,7 +47,8 @@ def test_the_papers_own_work(made: Sources, tiny: Encoder) -> None:
     assert found[CLASSIFICATION] == 2 * found[DIFFUSION]
     assert found[DRAWN] == 3 * (6 * 2 * (3 + 2 + 1) * 2 + 64)
     assert count_work(RUNS["preference-cub"].configure(made, PAPERS), tiny)[ENCODED] == 12
-    assert count_work(RUNS["preference-celeba"].configure(made, PAPERS), tiny)[ENCODED] == 64 + 8 * 100 * 20
+    faces = count_work(RUNS["preference-celeba"].configure(made, PAPERS), tiny)[ENCODED]
+    assert faces == 160 + 8 * 100 * 20 + 32 * 5 * 2
     # two classes with a base prompt and two descriptions each; 1 shot and 2, and the three texts of table 1
     few = count_work(RUNS["fewshot-dtd"].configure(made, PAPERS), tiny)
     assert few == {WEIGHED: 3 * 100 * (2 * 6 + 3 * 4), ENCODED: 3 * 8}
