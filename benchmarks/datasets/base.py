@@ -1,8 +1,8 @@
 """What the tables ask of a data set, and how an incomplete one is told."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +110,8 @@ class RetrievalSet:
         gallery: what is searched.
         queries: what is asked.
         problems: what in the files did not resolve, a line each.
+        instances: picture id -> name of the instance that it shows; of those not named it is not known.
+        galleries: name -> ids of the part of the gallery that is searched under this name; all of it unless given.
     """
 
     name: str
@@ -117,6 +119,13 @@ class RetrievalSet:
     gallery: tuple[Picture, ...]
     queries: tuple[RetrievalQuery, ...]
     problems: tuple[str, ...] = ()
+    instances: Mapping[str, str] = field(default_factory=dict)
+    galleries: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def showing(self, concept: str) -> frozenset[str]:
+        """Ids of the pictures that are known to show a concept."""
+        answers = (query.relevant for query in self.queries if query.concept == concept)
+        return frozenset(name for name, own in self.instances.items() if own == concept).union(*answers)
 
     @property
     def qrels(self) -> dict[str, dict[str, int]]:
@@ -130,7 +139,7 @@ class RetrievalSet:
         concepts = self.concepts[:n]
         names = {concept.name for concept in concepts}
         queries = tuple(query for query in self.queries if query.concept in names)
-        return RetrievalSet(self.name, concepts, self.gallery, queries, self.problems)
+        return replace(self, concepts=concepts, queries=queries)
 
 
 def choose_pictures(images: Sequence[Picture], n: int | None, *seed: int) -> tuple[Picture, ...]:

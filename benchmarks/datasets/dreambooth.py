@@ -57,4 +57,6 @@ def dreambooth(folder: Path, shots: int = 3, seed: int = 0) -> RetrievalSet:
         concepts.append(concept)
         queries.append(RetrievalQuery(subject, f"a photo of a {SUBJECT}", subject, relevant, learned))
     gallery = tuple(picture for found in photos.values() for picture in found)
-    return RetrievalSet(f"dreambooth-{shots}-seed{seed}", tuple(concepts), gallery, tuple(queries))
+    instances = {picture.id: subject for subject, found in photos.items() for picture in found}
+    name = f"dreambooth-{shots}-seed{seed}"
+    return RetrievalSet(name, tuple(concepts), gallery, tuple(queries), instances=instances)

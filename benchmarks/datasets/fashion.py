@@ -39,6 +39,9 @@ APART = 8.0
 """Least difference of two instances with the same words, drawn in the same scene: root mean square in grey
 levels. The sensor's noise is 1 to 3.5."""
 
+WITH_TRAINING_PLACES, WITHOUT_TRAINING_PLACES = "training places shown", "not shown"
+"""The two galleries: whether a concept is shown, too, in the places where it was learned."""
+
 FREE = SEEDS // 2
 """From here on a seed's numbers are not `fashion_world`'s own."""
 
@@ -70,7 +73,8 @@ def fashion_world(
     no caption names: cut, shade, fabric, trim and emblem. The distractors are further instances of the same
     descriptions. All are shown in the same places, one view in each, so that the gallery holds for every query
     this concept in other places, and others that the same words describe in this place. As in anybody's photos,
-    the places where a concept was learned are among them: a query that recalls them finds it there.
+    the places where a concept was learned are among them: a query that recalls them finds it there. Without these
+    it is another gallery, in which nothing shows what a query recalls; both are searched (`RetrievalSet.galleries`).
 
     Args:
         seed: draws everything; sets of different seeds share nothing.
@@ -81,7 +85,7 @@ def fashion_world(
         size: side of the pictures in pixels; small ones blur what tells instances apart.
         kinds: descriptions, each of another kind, at most 12.
         train_places: places that a concept's training views are in, or all that are left if fewer.
-        elsewhere: whether the gallery holds further views of all instances, one in each place that no query names.
+        elsewhere: whether there is a gallery with further views of all instances, one in each place that no query names.
 
     Raises:
         ValueError: no place left to train in, or more kinds than there are.
@@ -107,10 +111,14 @@ def fashion_world(
         images = tuple(view(item, str(chosen[j % len(chosen)]), f"{name}/train-{j}") for j in range(shots))
         learned.append(Concept(name, item.kind, images))
         queries += [_place_query(item, name, *one) for one in zip(tests, shown, strict=True)]
+    galleries = {WITHOUT_TRAINING_PLACES: frozenset(picture.id for picture in gallery)}
     if elsewhere:
         for i, item in enumerate(instances(seed, concepts + distractors, size, kinds)):
             gallery += [view(item, place, f"{seed}-{i}-{item.kind}/{place}") for place in rest]
-    return RetrievalSet(f"fashion-world-{shots}-seed{seed}", tuple(learned), tuple(gallery), tuple(queries))
+        galleries = {WITH_TRAINING_PLACES: frozenset(picture.id for picture in gallery)} | galleries
+    instances_of = {picture.id: picture.id.split("/")[0] for picture in gallery}
+    name = f"fashion-world-{shots}-seed{seed}"
+    return RetrievalSet(name, tuple(learned), tuple(gallery), tuple(queries), (), instances_of, galleries)
 
 
 def _check_counts(views: int, kinds: int) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal
 
+from gair_search.benchmarks.harness.negatives import DRAWN
 from gair_search.benchmarks.harness.run import RunConfig, known_rows
 from gair_search.benchmarks.methods import polar
 from gair_search.encoder.clip import Encoder
@@ -21,6 +22,8 @@ class ConceptRunConfig(RunConfig):
         attributes: that span the subspace; those nearest to the parent where empty.
         world: further arguments of `fashion_world`.
         generator: what draws, as for `Generator.load`; the model's own unless given.
+        negatives: where negative images come from: "drawn" from 'image of a c', as in the paper; "gallery", the
+            pictures that are searched, or a pool that the data set has, without labels; or a folder of photos.
     """
 
     methods: tuple[str, ...] = ()
@@ -29,6 +32,7 @@ class ConceptRunConfig(RunConfig):
     attributes: tuple[str, ...] = ()
     world: Mapping[str, Any] = field(default_factory=dict)
     generator: str | None = None
+    negatives: str = DRAWN
 
     METHODS: ClassVar[tuple[str, ...]]
     """The table's own rows."""
@@ -41,10 +45,13 @@ class ConceptRunConfig(RunConfig):
         """The methods to run. Raises GairError on an unknown one."""
         return known_rows(self.methods, self.METHODS)
 
-    @property
-    def subspace_attributes(self) -> tuple[str, ...]:
-        """The attributes that were given, or that the data set has; empty where the parent says them."""
-        return self.attributes
+    def unit(self, label: str) -> str:
+        """What a value's label `seed{s}/{concept}` is a draw of, and what is resampled: the concept.
+
+        In the fashion world, concepts of different seeds share nothing. Elsewhere a seed draws the photos that a
+        concept is learned from, and the concept is the same.
+        """
+        return label if self.dataset == "fashion" else label.split("/", 1)[1]
 
     def learning(self, encoder: Encoder) -> LearningConfig:
         """How tokens are learned."""
@@ -56,7 +63,7 @@ class ConceptRunConfig(RunConfig):
         return super().to_json(encoder) | {
             "methods": list(self.rows),
             "shots": self.shots or self.SHOTS[self.dataset],
-            "attributes": list(self.subspace_attributes),
+            "attributes": list(self.attributes),
             "learning": asdict(self.learning(encoder)),
             "polar": asdict(polar.read_polar_config(encoder.spec)),
         }

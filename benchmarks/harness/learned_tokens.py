@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,12 @@ from gair_search.benchmarks.datasets.trials import (
     folder_trials,
 )
 from gair_search.benchmarks.harness.concept_runs import ConceptRunConfig
+from gair_search.benchmarks.harness.negatives import (
+    DRAWN,
+    GALLERY,
+    NegativeImages,
+    NegativePool,
+)
 from gair_search.benchmarks.harness.run import load_own_generator, without_generator
 from gair_search.benchmarks.harness.token_cells import TokenCells, token_vectors
 from gair_search.benchmarks.methods.concepts import (
@@ -28,13 +35,12 @@ from gair_search.benchmarks.methods.concepts import (
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import DatasetError, GairError
 from gair_search.learning.config import LearningConfig
-from gair_search.learning.negatives import N_NEGATIVES, parent_images
-from gair_search.tokens import facts
 
 Source = Literal["fashion", "dreambooth", "textual-inversion"]
-Negatives = Literal["pool", "drawn"]
 
 PER_CLASS: dict[Source, int] = {"fashion": 20, "dreambooth": 0, "textual-inversion": 10}
+
+NOTHING = np.zeros((0, 0), np.float32)
 
 NO_CLASSES = "textual-inversion: say where its parents and other classes lie with --classes FOLDER"
 
@@ -46,8 +52,6 @@ class TrialsConfig(ConceptRunConfig):
     Attributes:
         classes: folder of Textual Inversion's parents and other classes, one folder each.
         parents: Textual Inversion's concepts that are wanted -> their parents.
-        negatives: negative images come out of the trial's pool, or are drawn from 'image of a c', as in the
-            paper; drawn for Textual Inversion unless given.
         per_class: tested pictures of each class; as `PER_CLASS` unless given. DreamBooth has as many as it has.
     """
 
@@ -55,16 +59,10 @@ class TrialsConfig(ConceptRunConfig):
     shots: int | None = None
     classes: Path | None = None
     parents: Mapping[str, str] = field(default_factory=dict)
-    negatives: Negatives | None = None
     per_class: int | None = None
 
     METHODS: ClassVar[tuple[str, ...]] = (TEXT_ONLY, *LEARNED)
     SHOTS: ClassVar[Mapping[str, int]] = {"fashion": 5, "dreambooth": 3, "textual-inversion": 3}
-
-    @property
-    def draws_negatives(self) -> bool:
-        """Whether negative images are drawn."""
-        return (self.negatives or ("drawn" if self.dataset == "textual-inversion" else "pool")) == "drawn"
 
     def trials(self, seed: int) -> list[Trial]:
         """All trials of a seed; the run's own are the first `limit`. Raises DatasetError."""
@@ -79,14 +77,13 @@ class TrialsConfig(ConceptRunConfig):
         folder = self.folder
         if not self.parents:
             raise DatasetError("textual-inversion: say what its concepts are, as --parents red_teapot=teapot")
-        if self.classes is None and not self.draws_negatives:
+        if self.classes is None and self.negatives == GALLERY:
             raise DatasetError(NO_CLASSES)
         return folder_trials(folder, self.classes, self.parents, shots, seed, per_class)
 
     def to_json(self, encoder: Encoder) -> dict[str, Any]:
         """All that results depend on, save the generator."""
         return super().to_json(encoder) | {
-            "negatives": "drawn" if self.draws_negatives else "pool",
             "per_class": self.per_class or PER_CLASS[self.dataset],
         }
 
@@ -94,10 +91,10 @@ class TrialsConfig(ConceptRunConfig):
         """All that a token depends on. Where `gair bench retrieval` learns the same, it is the same key."""
         key, facts = super().token_key(encoder), self.to_json(encoder)
         if self.dataset != "fashion":
-            key |= {"parents": facts["parents"], "negatives": facts["negatives"]}
-            if not self.draws_negatives:  # else nobody asks what other classes there are
+            key |= {"parents": facts["parents"]}
+            if self.negatives == GALLERY:  # else nobody asks what other classes there are
                 key |= {"classes": facts["classes"], "per_class": facts["per_class"]}
-        return key | ({"negatives": "drawn"} if self.draws_negatives else {})
+        return key
 
 
 class LearnedTokens:
@@ -133,25 +130,27 @@ class LearnedTokens:
         """
         _ = encoder.text_tower
         self.encoder, self.config, self.learning = encoder, config, config.learning(encoder)
-        needed = draws or config.draws_negatives
+        needed = draws or config.negatives == DRAWN
         wanted = needed or sweeps_diffusion or NEEDS_GENERATOR & set(config.rows)
         self.generator, self.why = load_own_generator(encoder, config.generator) if wanted else (None, "")
         if needed and self.generator is None:
             raise GairError(f"images are to be drawn, and that takes a generator: {self.why}")
         self.rows, self.skipped = without_generator(config.rows, NEEDS_GENERATOR, self.generator, self.why)
         identity = self.generator.identity if self.generator else None
-        key = config.token_key(encoder) | ({"drawn by": identity} if config.draws_negatives else {})
-        self.cells = TokenCells(encoder, key, identity, work)
-        self._negatives: dict[str, Features] = {}
+        self.cells = TokenCells(encoder, config.token_key(encoder), identity, work)
+        kept = self.cells.work_with_generator
+        self._negatives = NegativeImages(config.negatives, encoder, self.generator, kept, self.why)
 
     def study(self, trial: Trial, seed: int) -> Study:
         """What a trial's methods share."""
         concept = trial.concept
-        drawn = self.config.draws_negatives
-        others = self._drawn_negatives(concept.parent) if drawn else self._pool_negatives(trial)
+        gallery = self._gallery(trial) if self.config.negatives == GALLERY else NegativePool(NOTHING)
+        pool = self._negatives.pool(concept.parent, gallery)
         images = self.cells.work.features(self.encoder, concept.images)
-        words = self.config.attributes
-        return Study(self.encoder, concept, (), images, others, self.learning, words, seed, self.generator)
+        return Study(
+            self.encoder, concept, (), images, pool.features, self.learning, self.config.attributes, seed,
+            self.generator, pool.as_they_are,
+        )  # fmt: skip
 
     def vectors(
         self, study: Study, name: str, learning: LearningConfig | None = None
@@ -173,21 +172,8 @@ class LearnedTokens:
         key = self.config.token_key(self.encoder)
         return key | {"embedder": self.encoder.embedder_id.to_metadata()} | dict(facts)
 
-    def _pool_negatives(self, trial: Trial) -> Features:
+    def _gallery(self, trial: Trial) -> NegativePool:
+        """The trial's pool without the concept images."""
         own = {picture.id for picture in trial.concept.images}
         rows = self.cells.work.features(self.encoder, trial.pool)
-        return rows[[picture.id not in own for picture in trial.pool]]
-
-    def _drawn_negatives(self, parent: str) -> Features:
-        """Features of images drawn from 'image of a c' (section 4.2), kept."""
-        if parent not in self._negatives:
-            generator = self.generator
-            assert generator is not None
-
-            def draw() -> str:
-                images = parent_images(parent, self.encoder, generator, N_NEGATIVES)
-                return facts.pack(self.encoder.encode_pixels(images).ravel())
-
-            packed = self.cells.work_with_generator.cell(f"negatives/{parent}", draw)
-            self._negatives[parent] = facts.unpack(packed).reshape(-1, self.encoder.spec.embed_dim)
-        return self._negatives[parent]
+        return NegativePool(rows[[picture.id not in own for picture in trial.pool]])

@@ -147,3 +147,17 @@ def paired_bootstrap(a: ArrayLike, b: ArrayLike, seed: int = 0, samples: int = 1
     low, high = np.quantile(means, [0.025, 0.975])
     p = min(1.0, 2 * (float(beyond) + 1) / (samples + 1))
     return Comparison(float(difference.mean()), float(low), float(high), p, n)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values of a family of comparisons, corrected so that one wrong claim in all is as rare (Holm 1979).
+
+    The smallest of m is multiplied by m, the next by m - 1, and so on; none falls below the one before it, or
+    rises above 1.
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = len(order) - np.arange(len(order))
+    rising = np.maximum.accumulate(np.asarray(p_values, np.float64)[order] * factors)
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(rising, 1)
+    return [float(p) for p in corrected]

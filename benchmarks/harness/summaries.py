@@ -3,13 +3,13 @@
 Values go by labels such as `seed0/concept`; what stands before the first `/` is the seed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from gair_search.benchmarks.harness.measures import paired_bootstrap, summary
+from gair_search.benchmarks.harness.measures import holm, paired_bootstrap, summary
 
 
 def seed_of(label: str) -> str:
@@ -39,3 +39,24 @@ def seeds_summary(values: Mapping[str, float]) -> dict[str, Any]:
 def paired_comparison(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, Any]:
     """`paired_bootstrap` of two methods' values, paired by their labels."""
     return asdict(paired_bootstrap(list(ours.values()), [theirs[label] for label in ours]))
+
+
+def compare_rows(
+    rows: Mapping[str, Mapping[str, float]], pairs: Sequence[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """Comparisons of a table's rows with each other, a family: each `paired_comparison` with `a`, `b` and `p_holm`.
+
+    Args:
+        rows: name -> unit of resampling -> value.
+        pairs: names (a, b); those that lack a row are left out.
+    """
+    there = [(a, b) for a, b in pairs if a in rows and b in rows]
+    found = [{"a": a, "b": b} | paired_comparison(rows[a], rows[b]) for a, b in there]
+    corrected = holm([one["p"] for one in found])
+    return [one | {"p_holm": p} for one, p in zip(found, corrected, strict=True)]
+
+
+def interval(values: Mapping[str, float]) -> dict[str, float]:
+    """`mean` of units' values and the ends of its 95% interval, `low` and `high`, units resampled; and `n` of them."""
+    found = paired_bootstrap(list(values.values()), [0.0] * len(values))
+    return {"mean": found.difference, "low": found.low, "high": found.high, "n": found.n}

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from gair_search.benchmarks.datasets.base import SUBJECT, Concept, RetrievalQuery
@@ -21,7 +22,7 @@ from gair_search.gair.selection import select_weight
 from gair_search.learning import attributes, negatives
 from gair_search.learning.config import LearningConfig, Method
 from gair_search.learning.joint import Learned, Problem, learn_vectors
-from gair_search.learning.preparation import prepare_problem
+from gair_search.learning.preparation import prepare_problem, view_features
 from gair_search.learning.templates import PARAPHRASES, Slot
 from gair_search.query.compiler import compile_query, query_vector
 from gair_search.query.language import escape
@@ -54,11 +55,15 @@ class Study:
         concept: what to learn.
         queries: what is asked of it.
         images: features of the concept images, `[n, embed_dim]`.
-        others: features of the gallery without the concept images, `[N, embed_dim]`; no label goes with them.
+        others: features of what negatives are taken from, without the concept images, `[N, embed_dim]`.
         learning: how tokens are learned.
-        words: the attributes; those of the vocabulary that are nearest to the parent where empty.
+        words: the attributes that span the subspace; those of the vocabulary that are nearest to the parent where
+            empty.
         seed: of learning.
         generator: for the diffusion loss and for GAIR.
+        all_negative: whether all `others` are negatives; else they are a gallery without labels.
+        shows_concept: which of the others show the concept, bool `[N]`; no method reads it.
+        mixed: the attributes A of Algorithm 1; those of the subspace where empty.
     """
 
     encoder: Encoder
@@ -70,6 +75,9 @@ class Study:
     words: tuple[str, ...] = ()
     seed: int = 0
     generator: "Generator | None" = None
+    all_negative: bool = False
+    shows_concept: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    mixed: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> str:
@@ -80,23 +88,48 @@ class Study:
 
     @cached_property
     def attributes(self) -> list[str]:
-        """The attributes."""
+        """The attributes that span the subspace (section 5: 100 of them)."""
         return list(self.words) or attributes.nearest(
             self.encoder.text_tower, self.concept.parent, self.learning.n_attributes
         )
+
+    @property
+    def mixed_attributes(self) -> list[str]:
+        """A of Algorithm 1: what stands in the concept's place at w = 0."""
+        return list(self.mixed) or self.attributes
+
+    @cached_property
+    def photos(self) -> list[Image.Image]:
+        """The concept images."""
+        return [picture.image(_SIDE) for picture in self.concept.images]
+
+    @cached_property
+    def negative_rows(self) -> NDArray[np.intp]:
+        """Which of the others are negatives, as the library takes them from a gallery.
+
+        Raises:
+            ConceptError: too few of them are not the concept. ImageError.
+        """
+        if self.all_negative:
+            return np.arange(len(self.others))
+        views = view_features(self.photos, self.encoder, self.learning.views, self.seed)
+        (plain,) = self.encoder.encode_texts([f"image of a {self.concept.parent}"])
+        nearest = np.argsort(-(self.others @ plain), kind="stable")[: negatives.LOOK_AT]
+        rows = nearest[negatives.unlike_concept(self.others[nearest], views)]
+        negatives.require(self.others[rows], f"the gallery, for {self.concept.name},")
+        return rows
 
     @cached_property
     def problem(self) -> Problem:
         """Everything frozen that tokens are learned from, with subspace and, with a generator, latents.
 
-        Raises:
-            ConceptError: too few images in the gallery are not the concept. ImageError.
+        All concept images are learned from, and the last step is taken, as in the paper: what a benchmark measures
+        on is held out by itself. Raises as `negative_rows`.
         """
-        images = [picture.image(_SIDE) for picture in self.concept.images]
         learning = replace(self.learning, projection=True)
-        parent, words = self.concept.parent, self.attributes
+        parent, words, found = self.concept.parent, self.attributes, self.others[self.negative_rows]
         problem = prepare_problem(
-            images, parent, self.encoder, self.negatives, learning, words, self.generator, self.seed
+            self.photos, parent, self.encoder, lambda *_: found, learning, words, self.generator, self.seed
         )
         return replace(problem, captions=self.captions)
 
@@ -119,12 +152,6 @@ class Study:
             if text.count("{}") == 1
             and Slot.from_template(tower, text, parent).length(self.learning.n_vectors) <= tower.n_ctx
         )
-
-    def negatives(self, parent: Features, concept: Features) -> Features:
-        """Negative images as the library takes them from a gallery: nearest to 'image of a c', yet unlike it."""
-        candidates = self.others[np.argsort(-(self.others @ parent), kind="stable")]
-        found = candidates[negatives.unlike_concept(candidates, concept)]
-        return negatives.require(found, f"the gallery, for {self.concept.name},")
 
     def texts(self) -> Features:
         """Text features of the queries with the parent for the concept, `[Q, embed_dim]`."""
@@ -195,7 +222,21 @@ LEARNED: dict[str, tuple[Method, bool]] = {
 GAIR = {f"{name} + GAIR": name for name in (PROMPT_TUNING, OURS)}
 """Name -> the method whose token is mixed."""
 
-NEEDS_GENERATOR = frozenset(name for name, (way, _) in LEARNED.items() if way != "prompt tuning") | set(GAIR)
+CONSTANT, RANDOM = "constant w", "random w"
+"""The controls of GAIR, which draw nothing: a weight that validation seeds chose, and one drawn for each query."""
+
+CONTROLS = {f"{name}, {control}": name for name in (PROMPT_TUNING, OURS) for control in (CONSTANT, RANDOM)}
+"""Name -> the method whose token is mixed at such a weight."""
+
+MIXED = GAIR | CONTROLS
+"""Name -> the method whose token is mixed."""
+
+NEEDS_NEGATIVES = {*LEARNED, *MIXED}
+"""Methods whose tokens are learned from negatives."""
+
+NEEDS_GENERATOR = frozenset(
+    name for name in NEEDS_NEGATIVES if LEARNED[MIXED.get(name, name)][0] != "prompt tuning" or name in GAIR
+)
 """Methods that a model without a generator can't run."""
 
 
@@ -310,7 +351,9 @@ def gair_queries(study: Study, vectors: Features, options: GairConfig) -> list[t
 def query_mixture(study: Study, query: RetrievalQuery, vectors: Features) -> Mixture:
     """A query with a token `[n_vectors, text_width]`, and with the attributes in its place."""
     token, prompt = _custom_token(study.encoder, vectors), query_prompt(query, study.concept.parent)
-    return mix_prompt(compile_query(prompt, study.encoder, lambda _: token), study.encoder, study.attributes)
+    return mix_prompt(
+        compile_query(prompt, study.encoder, lambda _: token), study.encoder, study.mixed_attributes
+    )
 
 
 def _custom_token(encoder: Encoder, vectors: Features) -> CustomToken:

@@ -1,10 +1,11 @@
 """`gair bench retrieval`: text-to-image retrieval of concepts (Perera et al., section 5, table 4).
 
 Every concept is learned from its own few images, and each query names it in a context. A query is answered by
-cosine similarity over the whole gallery. Negative images come from the gallery, without labels.
+cosine similarity over a whole gallery; where a data set has two, both are searched. Negative images are drawn, as in
+the paper, unless the run takes them from what is searched, which is transductive: `benchmarks/PROTOCOL.md`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,13 @@ from gair_search.benchmarks.harness.measures import (
     reciprocal_rank,
     summary,
 )
+from gair_search.benchmarks.harness.negatives import (
+    DRAWN,
+    GALLERY,
+    NegativeImages,
+    NegativePool,
+    count_mistakes,
+)
 from gair_search.benchmarks.harness.report import Report
 from gair_search.benchmarks.harness.run import (
     ProgressCounter,
@@ -33,16 +41,21 @@ from gair_search.benchmarks.harness.run import (
     without_generator,
 )
 from gair_search.benchmarks.harness.sheets import SHOWN
-from gair_search.benchmarks.harness.summaries import means_by, paired_comparison, seeds_summary
-from gair_search.benchmarks.harness.token_cells import TokenCells
+from gair_search.benchmarks.harness.summaries import compare_rows, interval, means_by, seeds_summary
+from gair_search.benchmarks.harness.token_cells import CONSTANT_WEIGHT, TokenCells
 from gair_search.benchmarks.methods.concepts import (
+    CONSTANT,
+    CONTROLS,
     GAIR,
     LEARNED,
+    MIXED,
     NEEDS_GENERATOR,
+    NEEDS_NEGATIVES,
     OURS,
     PALAVRA,
     POLAR,
     PROMPT_TUNING,
+    RANDOM,
     UNLEARNED,
     Features,
     Study,
@@ -51,7 +64,7 @@ from gair_search.benchmarks.presentation.retrieval import (
     HITS,
     hits_figure,
     mrr_figure,
-    retrieval_table,
+    retrieval_tables,
 )
 from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError
@@ -62,7 +75,22 @@ CUTS = (1, 5, 10)
 MEASURES = ("MRR", *(f"Recall@{k}" for k in CUTS))
 
 PERVL_ATTRIBUTES = ("red", "old", "worn", "bright", "dark", "pink")
-"""The paper's for DeepFashion2."""
+"""A of Algorithm 1, the paper's for DeepFashion2 (section 5). The subspace is that of the 100 nearest attributes."""
+
+_PROJECTED, _INVERSION = f"{PROMPT_TUNING} + projection", "textual inversion"
+
+LADDER = (
+    (PROMPT_TUNING, _INVERSION), (_PROJECTED, PROMPT_TUNING), (OURS, _INVERSION), (OURS, PROMPT_TUNING),
+    (OURS, _PROJECTED), (OURS, POLAR), (OURS, "ideal words"), (f"{OURS} + GAIR", OURS),
+)  # fmt: skip
+"""Rows that are compared with each other: the paper's order, and the simple ways to ask."""
+
+MIXINGS = tuple(
+    (f"{name} + GAIR", other)
+    for name in (PROMPT_TUNING, OURS)
+    for other in (name, f"{name}, {CONSTANT}", f"{name}, {RANDOM}")
+)
+"""GAIR against what could refute it: the plain query, a constant weight, a random one."""
 
 Source = Literal["fashion", "dreambooth", "pervl-deepfashion2"]
 
@@ -72,19 +100,23 @@ class RetrievalConfig(ConceptRunConfig):
     """What a run is made of. PerVL's attributes are the paper's unless given; PerVL alone can take all photos.
 
     Attributes:
-        gair: whether GAIR is run with those methods that the paper runs it with.
+        gair: whether GAIR is run with those methods that the paper runs it with, and its controls.
+        mixed: the attributes A of Algorithm 1; those of the subspace where empty, the paper's for PerVL.
+        constant_weight: of the control with a constant mixing weight.
         split, captions: of PerVL.
         redact_faces: whether faces in concept images are blacked out first (`datasets.faces`).
     """
 
     dataset: Source = "fashion"
     gair: bool = False
+    mixed: tuple[str, ...] = ()
+    constant_weight: float = CONSTANT_WEIGHT
     split: Split = "test"
     captions: Captions = "detailed"
     redact_faces: bool = False
 
     METHODS: ClassVar[tuple[str, ...]] = (*UNLEARNED, PALAVRA, POLAR, *LEARNED)
-    SHOTS: ClassVar[Mapping[str, int]] = {"fashion": 5, "dreambooth": 3, "pervl-deepfashion2": 5}
+    SHOTS: ClassVar[Mapping[str, int | str]] = {"fashion": 5, "dreambooth": 3, "pervl-deepfashion2": "all"}
 
     def __post_init__(self) -> None:
         """Raise GairError where a run can't be made of this."""
@@ -103,24 +135,25 @@ class RetrievalConfig(ConceptRunConfig):
     @property
     def rows(self) -> tuple[str, ...]:
         """The methods to run. Raises GairError on an unknown one."""
-        every = (*self.METHODS, *GAIR)
+        every = (*self.METHODS, *CONTROLS, *GAIR)
         wanted = known_rows(self.methods, every) if self.methods else self.METHODS
-        return tuple(name for name in every if name in wanted or (self.gair and GAIR.get(name) in wanted))
+        return tuple(name for name in every if name in wanted or (self.gair and MIXED.get(name) in wanted))
 
     @property
-    def subspace_attributes(self) -> tuple[str, ...]:
-        """The attributes; empty where the parent says them."""
-        return self.attributes or (PERVL_ATTRIBUTES if self.dataset == "pervl-deepfashion2" else ())
+    def mixed_attributes(self) -> tuple[str, ...]:
+        """A of Algorithm 1; empty where it is the attributes of the subspace."""
+        return self.mixed or (PERVL_ATTRIBUTES if self.dataset == "pervl-deepfashion2" else ())
 
     def load(self, seed: int) -> RetrievalSet:
         """The data set of a seed. Raises DatasetError."""
-        shots = self.shots if isinstance(self.shots, int) else self.SHOTS[self.dataset]
+        shots = self.shots or self.SHOTS[self.dataset]
+        photos = None if shots == "all" else int(shots)
+        if self.dataset == "pervl-deepfashion2":
+            return deepfashion2(self.folder, self.split, self.captions, photos, seed).limited(self.limit)
+        assert photos is not None  # see __post_init__
         if self.dataset == "fashion":
-            return fashion_world(seed, shots=shots, **self.world).limited(self.limit)
-        if self.dataset == "dreambooth":
-            return dreambooth(self.folder, shots, seed).limited(self.limit)
-        photos = None if self.shots == "all" else shots
-        return deepfashion2(self.folder, self.split, self.captions, photos, seed).limited(self.limit)
+            return fashion_world(seed, shots=photos, **self.world).limited(self.limit)
+        return dreambooth(self.folder, photos, seed).limited(self.limit)
 
     def token_key(self, encoder: Encoder) -> dict[str, Any]:
         """All that a token depends on, save weights and generator."""
@@ -139,12 +172,14 @@ class Answer:
         concept: `seed{s}/{name}`.
         values: measure -> value.
         hits: ids of the first `HITS`.
+        gallery: name of what was searched.
     """
 
     query: str
     concept: str
     values: dict[str, float]
     hits: tuple[str, ...] = ()
+    gallery: str = ""
 
 
 def retrieval(
@@ -163,51 +198,63 @@ def retrieval(
             too few negative images.
     """
     _ = encoder.text_tower
-    needed = bool(NEEDS_GENERATOR & set(config.rows))
+    drawn = config.negatives == DRAWN and bool(NEEDS_NEGATIVES & set(config.rows))
+    needed = drawn or bool(NEEDS_GENERATOR & set(config.rows))
     generator, why = load_own_generator(encoder, config.generator) if needed else (None, "")
     rows, skipped = without_generator(config.rows, NEEDS_GENERATOR, generator, why)
     identity = generator.identity if generator else None
     report = Report("retrieval", config.to_json(encoder) | {"generator": identity})
-    cells = TokenCells(encoder, config.token_key(encoder), identity, work)
-    records = {name: MethodRecord() for name in rows}
+    cells = TokenCells(encoder, config.token_key(encoder), identity, work, config.constant_weight)
+    sources = None
+    if NEEDS_NEGATIVES & set(rows):
+        sources = NegativeImages(config.negatives, encoder, generator, cells.work_with_generator, why)
+    records = {name: MethodRecord(config.unit) for name in rows}
     shown = next((name for name in (f"{OURS} + GAIR", OURS) if name in rows), next(reversed(rows), ""))
     faces_of: dict[str, int] = {}
-    counter, gallery_size = ProgressCounter(on_progress), 0
+    counter, studies = ProgressCounter(on_progress), list[Study]()
     for seed in config.seeds:
         data = config.load(seed)
         if config.redact_faces:
             data = _redact_concept_images(data, work, faces_of)
-        gallery, gallery_size = cells.work.features(encoder, data.gallery), len(data.gallery)
+        gallery = cells.work.features(encoder, data.gallery)
+        report.values["galleries"] = {name: len(ids) for name, ids in searched_galleries(data).items()}
         counter.total = len(data.concepts) * len(rows) * len(config.seeds)
-        for study in retrieval_studies(encoder, data, gallery, cells.work, config, generator, seed):
+        for study in retrieval_studies(encoder, data, gallery, cells.work, config, generator, seed, sources):
+            studies.append(study)
             for name in rows:
                 vectors, cell = cells.query_vectors(study, name)
-                own = [
-                    rank_gallery(data, gallery, query, vector, seed, name, report if save_run else None)
-                    for query, vector in zip(study.queries, vectors, strict=True)
-                ]
+                own = rank_galleries(data, gallery, study, vectors, name, report if save_run else None)
                 records[name].add(own, cell)
                 if name == shown and seed == config.seeds[0] and len(report.pictures) < SHOWN:
-                    best = [(answer.values["MRR"], answer.hits) for answer in own]
+                    first = [one for one in own if one.gallery == own[0].gallery]
+                    best = [(answer.values["MRR"], answer.hits) for answer in first]
                     draw = partial(hits_figure, cells, study, name, best, data, cell.get("weights"))
                     report.pictures[f"retrieval-{study.concept.name}"] = draw
                 counter.advance()
         if seed == config.seeds[0] and data.problems:
             report.values["problems"] = list(data.problems)
-    others = records.get(PROMPT_TUNING)
-    report.values["methods"] = {name: record.values(others) for name, record in records.items()}
+    report.values |= {"methods": {name: record.values() for name, record in records.items()}, "skipped": skipped}
+    report.values["comparisons"] = compare_records(records, tuple(report.values["galleries"]))
+    if sources is not None and config.negatives == GALLERY:
+        report.values["negatives"] = count_mistakes(studies)
     if config.redact_faces:
         report.values["redacted"] = _face_counts(list(faces_of.values()))
-    report.values["skipped"] = skipped
-    report.tables.append(retrieval_table(report, MEASURES, gallery_size))
+    report.tables += retrieval_tables(report, MEASURES)
     report.figures["retrieval-mrr"] = partial(mrr_figure, report.values["methods"])
     return report
 
 
-class MethodRecord:
-    """A method's answers over all seeds and concepts, its seconds and its mixing weights."""
+def searched_galleries(data: RetrievalSet) -> dict[str, frozenset[str]]:
+    """Name -> ids of the pictures that are searched; one without a name where the data set has no more."""
+    return dict(data.galleries) or {"": frozenset(picture.id for picture in data.gallery)}
 
-    def __init__(self) -> None:
+
+class MethodRecord:
+    """A method's answers over all seeds, concepts and galleries, its seconds and its mixing weights."""
+
+    def __init__(self, unit: Callable[[str], str]) -> None:
+        """`unit`: label of a seed's concept -> what it is a draw of."""
+        self._unit = unit
         self.answers: list[Answer] = []
         self.seconds: list[float] = []
         self.weights: list[float] = []
@@ -218,24 +265,42 @@ class MethodRecord:
         self.seconds.append(cell["seconds"])
         self.weights += cell.get("weights", [])
 
-    def values(self, others: "MethodRecord | None") -> dict[str, Any]:
-        """The figures: mean and deviation over the seeds' means, and the difference to the `others`."""
-        found: dict[str, Any] = {
-            "n": len(self.answers),
-            "seconds a concept": float(np.mean(self.seconds)),
-        }
-        for measure in MEASURES:
-            found[measure] = seeds_summary({one.query: one.values[measure] for one in self.answers})
+    def values(self) -> dict[str, Any]:
+        """The figures of each gallery: over the seeds' means, and the interval of MRR by unit; of the first, too."""
+        names = dict.fromkeys(one.gallery for one in self.answers)
+        galleries = {}
+        for name in names:
+            own = [one for one in self.answers if one.gallery == name]
+            galleries[name] = {
+                measure: seeds_summary({one.query: one.values[measure] for one in own}) for measure in MEASURES
+            } | {"n": len(own), "interval": interval(self.by_unit(name))}
+        found = {"seconds a concept": float(np.mean(self.seconds)), "galleries": galleries}
         if self.weights:
             found["mixing weight"] = asdict(summary(self.weights))
-        if others is not None and others is not self:
-            found["against prompt tuning"] = paired_comparison(self.by_concept(), others.by_concept())
-        return found
+        return next(iter(galleries.values()), {}) | found
 
-    def by_concept(self) -> dict[str, float]:
-        """Concept -> MRR of its queries."""
-        concepts = {one.query: one.concept for one in self.answers}
-        return means_by({one.query: one.values["MRR"] for one in self.answers}, concepts.__getitem__)
+    def by_unit(self, gallery: str) -> dict[str, float]:
+        """Unit of resampling -> MRR of its queries, each concept's mean first."""
+        own = [one for one in self.answers if one.gallery == gallery]
+        concepts = {one.query: one.concept for one in own}
+        by_concept = means_by({one.query: one.values["MRR"] for one in own}, concepts.__getitem__)
+        return means_by(by_concept, self._unit)
+
+
+def compare_records(
+    records: Mapping[str, MethodRecord], galleries: Sequence[str]
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Gallery -> family of comparisons -> `compare_rows`: all rows to prompt tuning, the ladder, GAIR's controls."""
+    families = {
+        "prompt tuning": [(name, PROMPT_TUNING) for name in records if name != PROMPT_TUNING],
+        "ladder": list(LADDER),
+        "GAIR": list(MIXINGS),
+    }
+    found = {}
+    for gallery in galleries:
+        rows = {name: record.by_unit(gallery) for name, record in records.items()}
+        found[gallery] = {family: compare_rows(rows, pairs) for family, pairs in families.items()}
+    return found
 
 
 def _redact_concept_images(data: RetrievalSet, work: Path | None, faces_of: dict[str, int]) -> RetrievalSet:
@@ -271,41 +336,72 @@ def retrieval_studies(
     config: RetrievalConfig,
     generator: Generator | None,
     seed: int,
+    sources: NegativeImages | None,
 ) -> Iterator[Study]:
-    """One concept after the other."""
+    """One concept after the other; without `sources` nothing can be learned."""
     learning = config.learning(encoder)
     for concept in data.concepts:
         own = {picture.id for picture in concept.images}
+        kept = np.array([picture.id not in own for picture in data.gallery])
+        showing = data.showing(concept.name)
+        shows = np.array([picture.id in showing for picture in data.gallery])
+        pool = NegativePool(gallery[kept])
+        if sources is not None:
+            pool = sources.pool(concept.parent, pool)
         yield Study(
             encoder,
             concept,
             tuple(query for query in data.queries if query.concept == concept.name),
             work.features(encoder, concept.images),
-            gallery[[picture.id not in own for picture in data.gallery]],
+            pool.features,
             learning,
-            config.subspace_attributes,
+            config.attributes,
             seed,
             generator,
+            pool.as_they_are,
+            np.zeros(len(pool.features), bool) if pool.as_they_are else shows[kept],
+            config.mixed_attributes,
         )
+
+
+def rank_galleries(
+    data: RetrievalSet,
+    gallery: Features,
+    study: Study,
+    vectors: Features,
+    name: str,
+    report: Report | None = None,
+) -> list[Answer]:
+    """Rank each gallery for each query of a study; the rankings go into the report where there is one."""
+    return [
+        rank_gallery(data, gallery, ids, where, query, vector, study.seed, name, report)
+        for where, ids in searched_galleries(data).items()
+        for query, vector in zip(study.queries, vectors, strict=True)
+    ]
 
 
 def rank_gallery(
     data: RetrievalSet,
     gallery: Features,
+    searched: frozenset[str],
+    where: str,
     query: RetrievalQuery,
     vector: Features,
     seed: int,
     name: str,
     report: Report | None,
 ) -> Answer:
-    """Rank the gallery for a query; the ranking goes into the report where there is one."""
-    rows = [i for i, picture in enumerate(data.gallery) if picture.id not in query.excluded]
+    """Rank what is `searched`, a gallery of the name `where`, for a query."""
+    rows = [
+        i for i, picture in enumerate(data.gallery) if picture.id in searched and picture.id not in query.excluded
+    ]
     ids = [data.gallery[i].id for i in rows]
     scores = gallery[rows] @ vector
     order = ranking(scores, ids)
     relevant = np.array([ids[i] in query.relevant for i in order])
     label = f"seed{seed}/{query.id}"
     if report is not None:
-        report.keep_ranking(name, label, dict(zip(ids, scores, strict=True)), sorted(query.relevant))
+        run = name if where == next(iter(searched_galleries(data))) else f"{name}, {where}"
+        report.keep_ranking(run, label, dict(zip(ids, scores, strict=True)), sorted(query.relevant))
     values = {"MRR": reciprocal_rank(relevant)} | {f"Recall@{k}": recall_at(relevant, k) for k in CUTS}
-    return Answer(label, f"seed{seed}/{query.concept}", values, tuple(ids[i] for i in order[:HITS]))
+    return Answer(label, f"seed{seed}/{query.concept}", values, tuple(ids[i] for i in order[:HITS]), where)
