@@ -137,6 +137,26 @@ def difference_cells(found: Mapping[str, Any] | None, spec: str = "+.1%") -> tup
     return f"{format(compared.difference, spec)} [{low}, {high}]", f"{compared.p:.4f}"
 
 
+def interval_cell(found: Mapping[str, float]) -> str:
+    """A mean of shares and its interval as `12.3 [4.5, 20.1]`, in percent."""
+    return f"{100 * found['mean']:.1f} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+
+
+def holm_cells(found: Mapping[str, Any] | None) -> tuple[str, str]:
+    """A comparison of a family as `difference [low, high]` in percent points and its corrected p; "" for None."""
+    if found is None:
+        return "", ""
+    low, high = (format(100 * found[end], "+.1f") for end in ("low", "high"))
+    return f"{100 * found['difference']:+.1f} [{low}, {high}]", f"{found['p_holm']:.4f}"
+
+
+def comparisons_table(family: Iterable[Mapping[str, Any]], title: str) -> Table:
+    """A family of comparisons of rows with each other."""
+    rows = tuple((one["a"], one["b"], *holm_cells(one), f"{one['p']:.4f}") for one in family)
+    note = "MRR in percent points, resampled in pairs over concepts; p is corrected over these rows after Holm."
+    return Table(title, ("", "less", "difference [95%]", "p, Holm", "p alone"), rows, note)
+
+
 def left_out_note(skipped: Mapping[str, str]) -> str:
     """A sentence on the rows that were left out, and why; "" where there are none."""
     return f" Left out: {', '.join(skipped)}, since {next(iter(skipped.values()))}." if skipped else ""

@@ -12,9 +12,10 @@ from gair_search.benchmarks.harness.figures import new_figure
 from gair_search.benchmarks.harness.report import (
     Report,
     Table,
-    difference_cells,
+    comparisons_table,
+    holm_cells,
+    interval_cell,
     left_out_note,
-    percent,
 )
 from gair_search.benchmarks.harness.sheets import SheetCell, grid, sheet, tiles
 from gair_search.benchmarks.harness.token_cells import TokenCells, cell_name, token_vectors
@@ -51,33 +52,69 @@ QUERIES, HITS = 4, 3
 _SIDE, _RIGHT = 128, "#2ca02c"
 
 
-def retrieval_table(report: Report, measures: Sequence[str], gallery_size: int) -> Table:
-    """Table 4 beside the paper's, in percent.
+def retrieval_tables(report: Report, measures: Sequence[str]) -> list[Table]:
+    """Table 4 beside the paper's, one for each gallery, in percent; then the rows that are compared with each other."""
+    found = []
+    for gallery, size in report.values["galleries"].items():
+        found.append(gallery_table(report, measures, gallery, size))
+        for family, title in (("ladder", "rows compared"), ("GAIR", "GAIR and its controls")):
+            if own := report.values["comparisons"][gallery][family]:
+                found.append(comparisons_table(own, f"Table 4, {title}{_named(gallery)}"))
+    return found
+
+
+def gallery_table(report: Report, measures: Sequence[str], gallery: str, size: int) -> Table:
+    """Table 4 of one gallery.
 
     Args:
         report: with `values`.
         measures: the columns.
-        gallery_size: images in the gallery.
+        gallery: its name.
+        size: images in it.
     """
-    methods, s = report.values["methods"], report.settings
-    head = ("", *measures, "MRR - prompt tuning [95%]", "p", "s a concept", "paper: MRR, DeepFashion2")
+    methods = report.values["methods"]
+    compared = {one["a"]: one for one in report.values["comparisons"][gallery]["prompt tuning"]}
+    head = (
+        "", "MRR [95%]", *measures[1:], "MRR - prompt tuning [95%]", "p, Holm", "s a concept",
+        "paper: MRR, DeepFashion2",
+    )  # fmt: skip
     rows = tuple(
         (
             row_label(name),
-            *(percent(found[measure]) for measure in measures),
-            *difference_cells(found.get("against prompt tuning")),
+            interval_cell(found["galleries"][gallery]["interval"]),
+            *(f"{100 * found['galleries'][gallery][measure]['mean']:.1f}" for measure in measures[1:]),
+            *holm_cells(compared.get(name)),
             f"{found['seconds a concept']:.2f}",
             PAPER.get(name, ""),
         )
         for name, found in methods.items()
     )
-    first, learning = next(iter(methods.values()), {"n": 0}), s["learning"]
-    note = (
-        f"{s['dataset']}, {s['model']}: n = {first['n']} queries over {len(s['seeds'])} seeds, {gallery_size} "
-        f"images in the gallery, {s['shots']} concept images, {learning['steps']} steps of learning at a rate of "
-        f"{learning['learning_rate']:g}, {learning['n_vectors']} vectors. In percent; ± is the standard deviation "
-        f"of the seeds' means. The difference is resampled in pairs over concepts (each one's mean over its queries)."
+    return Table(
+        f"Table 4: text-to-image retrieval of concepts{_named(gallery)}",
+        head,
+        rows,
+        _note(report, gallery, size),
     )
+
+
+def _note(report: Report, gallery: str, size: int) -> str:
+    """What a gallery's figures are of."""
+    s, methods = report.settings, report.values["methods"]
+    first = next(iter(methods.values()), {"galleries": {gallery: {"n": 0, "interval": {"n": 0}}}})
+    counts, learning = first["galleries"][gallery], s["learning"]
+    note = (
+        f"{s['dataset']}, {s['model']}: {counts['n']} queries of {counts['interval']['n']} concepts, {len(s['seeds'])} "
+        f"seeds, {size} images in the gallery, {s['shots']} concept images, {learning['steps']} steps of learning at a "
+        f"rate of {learning['learning_rate']:g}, {learning['n_vectors']} vectors, negatives: {s['negatives']}. In "
+        f"percent; intervals and differences are resampled over concepts (each one's mean over its queries and seeds), "
+        f"p is corrected over the column."
+    )
+    if mistakes := report.values.get("negatives"):
+        note += (
+            f" Transductive: negatives are of the gallery that is searched; {mistakes['showing the concept']} of "
+            f"{mistakes['images']} show the concept itself, of {mistakes['concepts with any']} of "
+            f"{mistakes['concepts']} concepts."
+        )
     for name, found in methods.items():
         if "mixing weight" in found:
             weight = found["mixing weight"]
@@ -87,8 +124,11 @@ def retrieval_table(report: Report, measures: Sequence[str], gallery_size: int) 
             f" Frontal faces that a detector found are blacked out in the concept images: {faces['faces']} "
             f"in {faces['photos']} of {faces['of photos']}."
         )
-    note += left_out_note(report.values["skipped"])
-    return Table("Table 4: text-to-image retrieval of concepts", head, rows, note)
+    return note + left_out_note(report.values["skipped"])
+
+
+def _named(gallery: str) -> str:
+    return f", {gallery}" if gallery else ""
 
 
 def mrr_figure(methods: Mapping[str, Mapping[str, Any]]) -> "Figure":

@@ -46,7 +46,7 @@ def generation(
     steps: bench.Steps = None,
     shots: bench.Shots = None,
     attributes: bench.Attributes = None,
-    negatives: bench.Negatives = None,
+    negatives: bench.Negatives = "drawn",
     generator: options.Generator = None,
     model: options.Model = None,
     device: options.Device = None,

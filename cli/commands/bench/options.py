@@ -13,8 +13,8 @@ Seeds = Annotated[
     typer.Option(
         "--seeds",
         metavar="LIST",
-        help="Number of seeds, as 3 for 0, 1 and 2; or the seeds themselves, as 0,4. "
-        "One seed alone ends with a comma: 4,",
+        help="Number of test seeds, as 3 for 20, 21 and 22; or the seeds themselves, as 7,8, on which things may be "
+        "chosen. One seed alone ends with a comma: 7,",
     ),
 ]
 WorkFolder = Annotated[
@@ -94,15 +94,16 @@ Attributes = Annotated[
         "--attributes",
         metavar="LIST",
         help="Adjectives that suit the parent, as red,old. "
-        "[default: the paper's for pervl-deepfashion2, else those nearest to the parent]",
+        "They span the subspace. [default: those nearest to the parent]",
     ),
 ]
 Negatives = Annotated[
-    Literal["pool", "drawn"] | None,
+    str,
     typer.Option(
         "--negatives",
-        help="Where negative images come from: a pool without labels, or drawn from 'image of a c' as in the paper. "
-        "[default: pool; textual-inversion drawn]",
+        metavar="drawn|gallery|FOLDER",
+        help="Where negative images come from: drawn from 'image of a c', as in the paper; the pictures that are "
+        "searched, or another pool of the data set, without labels; or photos of a folder.",
     ),
 ]
 StartFraction = Annotated[
@@ -117,14 +118,17 @@ StartFraction = Annotated[
 ]
 
 
+FIRST_TEST_SEED = 20
+
+
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Seeds from `0,1,2`, or from how many. Raises GairError on anything else."""
+    """Seeds from `0,1,2`, or from how many test seeds. Raises GairError on anything else."""
     try:
         numbers = tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
         numbers = ()
     if len(numbers) == 1 and "," not in text:
-        numbers = tuple(range(numbers[0]))
+        numbers = tuple(range(FIRST_TEST_SEED, FIRST_TEST_SEED + numbers[0]))
     if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
         raise GairError(f"--seeds {text}: how many, as 3, or different seeds from 0 on, as 0,1,2")
     return numbers

@@ -29,7 +29,7 @@ def recognition(
     steps: bench.Steps = None,
     shots: bench.Shots = None,
     attributes: bench.Attributes = None,
-    negatives: bench.Negatives = None,
+    negatives: bench.Negatives = "drawn",
     per_class: Annotated[
         int | None,
         typer.Option(

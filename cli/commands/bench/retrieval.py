@@ -31,6 +31,22 @@ def retrieval(
         bool, typer.Option("--redact-faces", help="Black out the faces in photos that are learned from.")
     ] = False,
     attributes: bench.Attributes = None,
+    mixed: Annotated[
+        str | None,
+        typer.Option(
+            "--gair-attributes",
+            metavar="LIST",
+            help="Attributes that GAIR mixes with, A of Algorithm 1, as red,old. "
+            "[default: the paper's for pervl-deepfashion2, else those of the subspace]",
+        ),
+    ] = None,
+    constant_weight: Annotated[
+        float,
+        typer.Option(
+            "--constant-weight", metavar="W", min=0, max=1, help="Mixing weight of GAIR's constant control."
+        ),
+    ] = 0.8,
+    negatives: bench.Negatives = "drawn",
     split: Annotated[Literal["test", "validation"], typer.Option(help="Which split of PerVL.")] = "test",
     captions: Annotated[
         Literal["detailed", "short"], typer.Option(help="Which captions of PerVL.")
@@ -58,6 +74,9 @@ def retrieval(
         photos,
         bench.parse_attributes(attributes),
         gair=gair,
+        negatives=negatives,
+        mixed=bench.parse_attributes(mixed),
+        constant_weight=constant_weight,
         generator=generator,
         split=split,
         captions=captions,
