@@ -85,7 +85,7 @@ def fashion_world(
         size: side of the pictures in pixels; small ones blur what tells instances apart.
         kinds: descriptions, each of another kind, at most 12.
         train_places: places that a concept's training views are in, or all that are left if fewer.
-        elsewhere: whether there is a gallery with further views of all instances, one in each place that no query names.
+        elsewhere: whether there is a gallery with further views of all, one in each place that no query names.
 
     Raises:
         ValueError: no place left to train in, or more kinds than there are.

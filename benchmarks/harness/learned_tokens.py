@@ -29,7 +29,6 @@ from gair_search.benchmarks.methods.concepts import (
     LEARNED,
     NEEDS_GENERATOR,
     TEXT_ONLY,
-    Features,
     Study,
 )
 from gair_search.encoder.clip import Encoder
@@ -130,10 +129,9 @@ class LearnedTokens:
         """
         _ = encoder.text_tower
         self.encoder, self.config, self.learning = encoder, config, config.learning(encoder)
-        needed = draws or config.negatives == DRAWN
-        wanted = needed or sweeps_diffusion or NEEDS_GENERATOR & set(config.rows)
+        wanted = draws or config.negatives == DRAWN or sweeps_diffusion or NEEDS_GENERATOR & set(config.rows)
         self.generator, self.why = load_own_generator(encoder, config.generator) if wanted else (None, "")
-        if needed and self.generator is None:
+        if draws and self.generator is None:
             raise GairError(f"images are to be drawn, and that takes a generator: {self.why}")
         self.rows, self.skipped = without_generator(config.rows, NEEDS_GENERATOR, self.generator, self.why)
         identity = self.generator.identity if self.generator else None

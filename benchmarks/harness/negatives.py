@@ -56,8 +56,8 @@ class NegativeImages:
         self._pools: dict[str, NegativePool] = {}
         if source == DRAWN and generator is None:
             raise GairError(
-                f"negative images are to be drawn from 'image of a c', and that takes a generator: {why}; say where else "
-                f"they come from: --negatives gallery, or --negatives FOLDER"
+                f"negative images are to be drawn from 'image of a c', and that takes a generator: {why}; say where "
+                f"else they come from: --negatives gallery, or --negatives FOLDER"
             )
         if source not in (DRAWN, GALLERY):
             pictures = folder_pictures(Path(source))
@@ -100,7 +100,9 @@ def count_mistakes(studies: Sequence[Study]) -> dict[str, Any]:
         `images`: how many negatives there are, of all concepts together, `showing the concept` how many of these;
         `concepts`, and `concepts with any` how many have such a negative.
     """
-    counts = [(len(study.negative_rows), int(study.shows_concept[study.negative_rows].sum())) for study in studies]
+    counts = [
+        (len(study.negative_rows), int(study.shows_concept[study.negative_rows].sum())) for study in studies
+    ]
     return {
         "images": sum(n for n, _ in counts),
         "showing the concept": sum(own for _, own in counts),

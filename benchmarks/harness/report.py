@@ -153,7 +153,9 @@ def holm_cells(found: Mapping[str, Any] | None) -> tuple[str, str]:
 def comparisons_table(family: Iterable[Mapping[str, Any]], title: str) -> Table:
     """A family of comparisons of rows with each other."""
     rows = tuple((one["a"], one["b"], *holm_cells(one), f"{one['p']:.4f}") for one in family)
-    note = "MRR in percent points, resampled in pairs over concepts; p is corrected over these rows after Holm."
+    note = (
+        "MRR in percent points, resampled in pairs over concepts; p is corrected over these rows after Holm."
+    )
     return Table(title, ("", "less", "difference [95%]", "p, Holm", "p alone"), rows, note)
 
 

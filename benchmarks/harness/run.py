@@ -39,7 +39,7 @@ class RunConfig:
     Attributes:
         dataset: the fashion world, or the name of a data set in a folder.
         data: that folder.
-        seeds: a run a seed; each draws its own pictures. `TEST_SEEDS` are for reporting, `VALIDATION_SEEDS` to choose on.
+        seeds: a run a seed; each draws its own pictures. `TEST_SEEDS` are to report, `VALIDATION_SEEDS` to choose on.
         limit: at most so many concepts, classes or combinations a seed; all where None.
     """
 

@@ -34,7 +34,6 @@ from gair_search.gair.options import GairConfig
 from gair_search.learning.config import LearningConfig
 from gair_search.tokens import facts
 
-
 CONSTANT_WEIGHT = 0.8
 """Of the control, unless given: what validation seeds chose (benchmarks/PROTOCOL.md)."""
 

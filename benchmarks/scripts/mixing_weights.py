@@ -1,10 +1,10 @@
 """Table 4 at constant mixing weights: MRR of q(w) for w = 0, 0.1, ... 1, with no picture drawn.
 
-    python -m gair_search.benchmarks.scripts.mixing_weights [--limit 10] [--seeds 0 1 2] [--without-training-places]
+    python -m gair_search.benchmarks.scripts.mixing_weights [--limit 5] [--seeds 7 8 100 101]
 
-Concepts, tokens and queries are those of `gair bench retrieval`; learned tokens are kept in its work folder and taken
-from there. With `--without-training-places` the gallery holds no view in a place where a concept was learned; `--gair`
-adds the column of GAIR's own weights. Prints a Markdown table in percent.
+Concepts, tokens, queries and galleries are those of `gair bench retrieval`; learned tokens are kept in its work folder
+and taken from there. The constant control of GAIR is chosen by it on validation seeds, which are its default. `--gair`
+adds the column of GAIR's own weights. Prints a Markdown table in percent, a row for each method and gallery.
 """
 
 import argparse
@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from gair_search.benchmarks.harness.run import load_own_generator
-from gair_search.benchmarks.harness.token_cells import TokenCells, token_vectors
-from gair_search.benchmarks.methods.concepts import OURS, PROMPT_TUNING, query_mixture
+from gair_search.benchmarks.harness.negatives import NegativeImages
+from gair_search.benchmarks.harness.run import VALIDATION_SEEDS, load_own_generator
+from gair_search.benchmarks.harness.token_cells import TokenCells
+from gair_search.benchmarks.methods.concepts import OURS, PROMPT_TUNING
 from gair_search.benchmarks.tables.retrieval import (
     RetrievalConfig,
-    rank_gallery,
+    rank_galleries,
     retrieval_studies,
 )
 from gair_search.encoder.clip import Encoder
@@ -29,7 +30,7 @@ WEIGHTS = tuple(round(0.1 * i, 1) for i in range(11))
 def mrr_by_weight(
     encoder: Encoder, config: RetrievalConfig, work: Path | None, gair: bool
 ) -> dict[str, dict[str, float]]:
-    """Method -> column -> MRR over all queries of all seeds.
+    """Method and gallery -> column -> MRR over all queries of all seeds.
 
     Args:
         encoder: a model with a generator.
@@ -40,21 +41,20 @@ def mrr_by_weight(
     generator, _ = load_own_generator(encoder)
     identity = generator.identity if generator else None
     cells = TokenCells(encoder, config.token_key(encoder), identity, work)
+    sources = NegativeImages(config.negatives, encoder, generator, cells.work_with_generator)
     found: dict[str, dict[str, list[float]]] = {}
     for seed in config.seeds:
         data = config.load(seed)
         gallery = cells.work.features(encoder, data.gallery)
-        for study in retrieval_studies(encoder, data, gallery, cells.work, config, generator, seed):
+        for study in retrieval_studies(encoder, data, gallery, cells.work, config, generator, seed, sources):
             for method in config.rows:
-                own = found.setdefault(method, {})
-                vectors = token_vectors(study, cells.token(study, method))
-                mixtures = [query_mixture(study, query, vectors) for query in study.queries]
-                columns = {f"{w:g}": [one.query_vector(w) for one in mixtures] for w in WEIGHTS}
+                mixtures = cells.mixtures(study, method)
+                columns = {f"{w:g}": np.stack([one.at(w) for one in mixtures]) for w in WEIGHTS}
                 if gair:
-                    columns["GAIR"] = list(cells.query_vectors(study, f"{method} + GAIR")[0])
+                    columns["GAIR"] = cells.query_vectors(study, f"{method} + GAIR")[0]
                 for column, rows in columns.items():
-                    for query, row in zip(study.queries, rows, strict=True):
-                        answer = rank_gallery(data, gallery, query, row, seed, method, None)
+                    for answer in rank_galleries(data, gallery, study, rows, method):
+                        own = found.setdefault(f"{method}, {answer.gallery}", {})
                         own.setdefault(column, []).append(answer.values["MRR"])
     return {
         method: {column: float(np.mean(values)) for column, values in own.items()}
@@ -65,17 +65,15 @@ def mrr_by_weight(
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="gair-mini")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--limit", type=int, default=10, help="concepts a seed")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(VALIDATION_SEEDS))
+    parser.add_argument("--limit", type=int, default=5, help="concepts a seed")
     parser.add_argument("--steps", type=int, help="of learning; the model's own unless given")
     parser.add_argument("--methods", nargs="+", default=[PROMPT_TUNING, OURS])
-    parser.add_argument("--without-training-places", action="store_true")
     parser.add_argument("--gair", action="store_true")
     parser.add_argument("--work", type=Path, help="where tokens are kept")
     args = parser.parse_args()
-    world = {"elsewhere": False} if args.without_training_places else {}
     config = RetrievalConfig(
-        seeds=tuple(args.seeds), limit=args.limit, methods=tuple(args.methods), steps=args.steps, world=world
+        seeds=tuple(args.seeds), limit=args.limit, methods=tuple(args.methods), steps=args.steps
     )
     found = mrr_by_weight(Encoder(resolve(args.model)), config, args.work, args.gair)
     columns = list(next(iter(found.values())))

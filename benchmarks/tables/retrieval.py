@@ -233,7 +233,10 @@ def retrieval(
                 counter.advance()
         if seed == config.seeds[0] and data.problems:
             report.values["problems"] = list(data.problems)
-    report.values |= {"methods": {name: record.values() for name, record in records.items()}, "skipped": skipped}
+    report.values |= {
+        "methods": {name: record.values() for name, record in records.items()},
+        "skipped": skipped,
+    }
     report.values["comparisons"] = compare_records(records, tuple(report.values["galleries"]))
     if sources is not None and config.negatives == GALLERY:
         report.values["negatives"] = count_mistakes(studies)
@@ -272,7 +275,8 @@ class MethodRecord:
         for name in names:
             own = [one for one in self.answers if one.gallery == name]
             galleries[name] = {
-                measure: seeds_summary({one.query: one.values[measure] for one in own}) for measure in MEASURES
+                measure: seeds_summary({one.query: one.values[measure] for one in own})
+                for measure in MEASURES
             } | {"n": len(own), "interval": interval(self.by_unit(name))}
         found = {"seconds a concept": float(np.mean(self.seconds)), "galleries": galleries}
         if self.weights:
@@ -393,7 +397,9 @@ def rank_gallery(
 ) -> Answer:
     """Rank what is `searched`, a gallery of the name `where`, for a query."""
     rows = [
-        i for i, picture in enumerate(data.gallery) if picture.id in searched and picture.id not in query.excluded
+        i
+        for i, picture in enumerate(data.gallery)
+        if picture.id in searched and picture.id not in query.excluded
     ]
     ids = [data.gallery[i].id for i in rows]
     scores = gallery[rows] @ vector

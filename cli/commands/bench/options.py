@@ -17,6 +17,24 @@ Seeds = Annotated[
         "chosen. One seed alone ends with a comma: 7,",
     ),
 ]
+ConceptSeeds = Annotated[
+    str | None,
+    typer.Option(
+        "--seeds",
+        metavar="LIST",
+        help="Number of test seeds, as 3 for 20, 21 and 22; or the seeds themselves. "
+        "[default: all ten test seeds for fashion, elsewhere one]",
+    ),
+]
+ConceptLimit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        min=1,
+        help="Number of concepts a seed; the pictures of the others stay. [default: 6 for fashion, elsewhere all]",
+    ),
+]
 WorkFolder = Annotated[
     Path | None,
     typer.Option(

@@ -13,8 +13,8 @@ from gair_search.cli.progress import progress_bar
 def retrieval(
     dataset: Annotated[Literal["fashion", "dreambooth", "pervl-deepfashion2"], bench.DATASET] = "fashion",
     data: bench.Data = None,
-    seeds: bench.Seeds = "3",
-    limit: bench.Limit = None,
+    seeds: bench.ConceptSeeds = None,
+    limit: bench.ConceptLimit = None,
     methods: bench.Methods = None,
     gair: Annotated[
         bool, typer.Option("--gair", help="Add the rows of GAIR, for prompt tuning and ours.")
@@ -60,7 +60,9 @@ def retrieval(
     as_json: options.Json = False,
 ) -> None:
     """Find concepts again in contexts that a caption names, by each method (custom tokens, table 4)."""
-    numbers, photos = bench.parse_seeds(seeds), bench.parse_shots(shots)
+    made_here = dataset == "fashion"
+    numbers = bench.parse_seeds(seeds or ("10" if made_here else "1"))
+    limit, photos = limit or (6 if made_here else None), bench.parse_shots(shots)
     from gair_search.benchmarks.tables.retrieval import RetrievalConfig
     from gair_search.benchmarks.tables.retrieval import retrieval as measure
 

@@ -169,7 +169,7 @@ def test_another_encoder_judges_photos(model: Encoder, tiny: Encoder, tmp_path: 
         sampling=SamplingConfig("ddim", steps=1),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gair_search.benchmarks.harness.learned_tokens.N_NEGATIVES", 4)
+        patch.setattr("gair_search.benchmarks.harness.negatives.N_NEGATIVES", 4)
         report = generation(model, settings, tmp_path / "work", tiny)
     assert list(report.values["judges"]) == [model.spec.name, tiny.spec.name]
     assert list(report.values["judges"][tiny.spec.name]) == [TEXT_ONLY]

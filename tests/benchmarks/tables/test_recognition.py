@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from support.photos import make_photos
 
 from gair_search.benchmarks.datasets.base import Concept
-from gair_search.benchmarks.harness import learned_tokens, token_cells
+from gair_search.benchmarks.harness import learned_tokens, negatives, token_cells
 from gair_search.benchmarks.harness.learned_tokens import LearnedTokens
 from gair_search.benchmarks.methods.concepts import (
     OURS,
@@ -180,7 +180,8 @@ def test_without_a_generator_what_needs_one_is_left_out(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(learned_tokens, "load_own_generator", lambda *_: (None, "it has no generator"))
-    report = recognition(model, replace(SMALL, seeds=(0,), limit=1, methods=(PROMPT_TUNING, OURS)), tmp_path)
+    config = replace(SMALL, seeds=(0,), limit=1, methods=(PROMPT_TUNING, OURS), negatives="gallery")
+    report = recognition(model, config, tmp_path)
     assert report.pictures == {}
     assert list(report.values["methods"]) == [PROMPT_TUNING]
     assert list(report.values["loss weights"]) == ["(0, 1)"]
@@ -195,13 +196,13 @@ def test_drawn_negatives_are_drawn_once(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[str] = []
-    really = learned_tokens.parent_images
+    really = negatives.parent_images
 
     def seen(parent: str, *args: object) -> object:
         drawn.append(parent)
         return really(parent, *args[:-1], 6)
 
-    monkeypatch.setattr(learned_tokens, "parent_images", seen)
+    monkeypatch.setattr(negatives, "parent_images", seen)
     settings = replace(SMALL, seeds=(0,), negatives="drawn")
     for _ in range(2):
         lessons = LearnedTokens(model, settings, tmp_path)
@@ -224,7 +225,7 @@ def test_textual_inversion_against_class_folders(model: Encoder, tmp_path: Path)
         classes=tmp_path / "classes",
         parents={"red_teapot": "teapot", "mine": "coffee mug"},
         methods=(TEXT_ONLY,),
-        negatives="pool",
+        negatives="gallery",
         per_class=3,
         loss_weights=(),
     )

@@ -17,9 +17,11 @@ from gair_search.benchmarks.datasets.base import RetrievalQuery
 from gair_search.benchmarks.datasets.dreambooth import TABLE
 from gair_search.benchmarks.datasets.fashion import fashion_world
 from gair_search.benchmarks.harness import token_cells
+from gair_search.benchmarks.harness.negatives import count_mistakes
 from gair_search.benchmarks.methods import concepts as concept_methods
 from gair_search.benchmarks.methods import polar
 from gair_search.benchmarks.methods.concepts import (
+    CONTROLS,
     OURS,
     PALAVRA_STEPS,
     PALAVRA_TEMPERATURE,
@@ -39,12 +41,14 @@ from gair_search.benchmarks.methods.concepts import (
 from gair_search.benchmarks.presentation import retrieval as presentation
 from gair_search.benchmarks.tables.retrieval import RetrievalConfig, retrieval
 from gair_search.encoder.clip import Encoder
-from gair_search.errors import ConceptError, DatasetError, GairError, GeneratorError
+from gair_search.errors import ConceptError, DatasetError, GairError
 from gair_search.gair.options import GairConfig
 from gair_search.generation.generator import Generator
 from gair_search.generation.sampling import SamplingConfig
 from gair_search.learning.config import PAPER
 from gair_search.learning.joint import Objective
+from gair_search.learning.negatives import unlike_concept
+from gair_search.learning.preparation import view_features
 from gair_search.learning.subspace import project
 from gair_search.learning.templates import PARAPHRASES
 
@@ -149,16 +153,29 @@ def test_a_caption_is_taken_by_its_characters() -> None:
     assert query_prompt(query, "").startswith("a <concept> ")
 
 
-def test_negatives_come_from_the_gallery_nearest_the_parent_first(study: Study) -> None:
-    parent = np.eye(4, dtype=np.float32)[0]
-    concept = np.array([[0, 1, 0, 0], [0, 0.8, 0.6, 0]], np.float32)
-    others = np.array(
-        [[0, 1, 0, 0], [0.6, 0, 0, 0.8], [1, 0, 0, 0], [0, 0, 0, 1], [0.8, 0, 0, 0.6]], np.float32
+def test_negatives_are_what_the_library_would_choose_of_a_gallery(study: Study) -> None:
+    views = view_features(study.photos, study.encoder, QUICK.views, study.seed)
+    (plain,) = study.encoder.encode_texts([f"image of a {study.concept.parent}"])
+    nearest = np.argsort(-(study.others @ plain), kind="stable")
+    wanted = nearest[unlike_concept(study.others[nearest], views)]
+    assert study.negative_rows.tolist() == wanted.tolist()
+    assert len(wanted) < len(nearest)
+    assert np.array_equal(study.problem.negatives.numpy(), study.others[wanted])  # all are learned from
+    assert (study.problem.choose, study.problem.report) == (None, None)
+    drawn = replace(study, all_negative=True)
+    assert drawn.negative_rows.tolist() == list(range(len(study.others)))
+    with pytest.raises(ConceptError, match="negative images"):
+        _ = replace(study, others=study.images).negative_rows
+    # mistakes are counted from labels
+    shows = np.zeros(len(study.others), bool)
+    shows[wanted[:2]] = True
+    shows[next(row for row in range(len(shows)) if row not in wanted)] = True
+    counted = count_mistakes(
+        [replace(study, shows_concept=shows), replace(study, shows_concept=~shows & False)]
     )
-    found = replace(study, others=others).negatives(parent, concept)
-    assert found.tolist() == others[[2, 4, 1, 3]].tolist()  # the first is the concept itself
-    with pytest.raises(ConceptError, match="gives 1 negative images"):
-        replace(study, others=others[:2]).negatives(parent, concept)
+    assert counted == {
+        "images": 2 * len(wanted), "showing the concept": 2, "concepts": 2, "concepts with any": 1
+    }  # fmt: skip
 
 
 def test_projection_and_its_absence(study: Study) -> None:
@@ -182,9 +199,9 @@ def test_captions_reach_the_diffusion_loss_with_their_own_image(study: Study) ->
     objective = Objective(problem, study.encoder.text_tower, QUICK)
     assert [image for _, image in objective.templates] == [None] * len(PARAPHRASES) + [0]
     latents = problem.denoiser.latents
-    assert torch.equal(problem.denoiser.for_image(0).latents, latents[[0, 2]])
-    assert torch.equal(problem.denoiser.for_image(1).latents, latents[[1, 3]])
-    assert torch.allclose(latents[2], problem.denoiser.for_image(0).latents[1])
+    assert torch.equal(problem.denoiser.for_images([0]).latents, latents[[0, 2]])
+    assert torch.equal(problem.denoiser.for_images([1]).latents, latents[[1, 3]])
+    assert torch.allclose(latents[2], problem.denoiser.for_images([0]).latents[1])
 
 
 @pytest.mark.slow
@@ -200,7 +217,7 @@ def test_the_table_in_small_with_resume_and_runs(
         model, replace(SMALL, gair=True), tmp_path, save_run=True, on_progress=lambda *n: done.append(n)
     )
     found = report.values["methods"]
-    assert list(found) == [*RetrievalConfig.METHODS, "prompt tuning + GAIR", "ours + GAIR"]
+    assert list(found) == [*RetrievalConfig.METHODS, *CONTROLS, "prompt tuning + GAIR", "ours + GAIR"]
     assert done[-1] == (2 * 2 * len(found),) * 2
     assert report.values["skipped"] == {}
     report.save_runs(tmp_path / "runs")
@@ -214,9 +231,20 @@ def test_the_table_in_small_with_resume_and_runs(
         theirs = ir_measures.calc_aggregate(asked, qrels, run)
         ours = [values[measure]["mean"] for measure in ("MRR", "Recall@1", "Recall@5")]
         assert ours == pytest.approx([theirs[measure] for measure in asked], abs=1e-9)
-    assert "against prompt tuning" not in found[PROMPT_TUNING]
+    (gallery,) = report.values["galleries"]
+    families = report.values["comparisons"][gallery]
+    assert [one["a"] for one in families["prompt tuning"]] == [
+        name for name in found if name != PROMPT_TUNING
+    ]
+    (compared,) = [one for one in families["ladder"] if (one["a"], one["b"]) == (OURS, PROMPT_TUNING)]
     difference = found[OURS]["MRR"]["mean"] - found[PROMPT_TUNING]["MRR"]["mean"]
-    assert found[OURS]["against prompt tuning"]["difference"] == pytest.approx(difference, abs=1e-12)
+    assert compared["difference"] == pytest.approx(difference, abs=1e-12)
+    assert compared["n"] == 4  # two concepts of two seeds
+    assert compared["p_holm"] >= compared["p"]
+    assert {one["b"] for one in families["GAIR"] if one["a"] == "ours + GAIR"} == {
+        OURS, "ours, constant w", "ours, random w"
+    }  # fmt: skip
+    assert found["ours, constant w"]["mixing weight"] == {"mean": 0.8, "sd": 0.0, "n": 8}
     assert 0 <= found["ours + GAIR"]["mixing weight"]["mean"] <= 1
     text = report.tables[0].markdown()
     assert "| ours (joint + projection) |" in text
@@ -257,11 +285,18 @@ def test_without_a_generator_rows_are_left_out_and_said(
 ) -> None:
     monkeypatch.setattr(table, "load_own_generator", lambda *_: (None, "it has no generator"))
     named = ("text only", PROMPT_TUNING, OURS)
-    report = retrieval(model, replace(SMALL, seeds=(0,), methods=named, gair=True), tmp_path)
-    assert list(report.values["methods"]) == ["text only", PROMPT_TUNING]
-    assert list(report.values["skipped"]) == [OURS, "prompt tuning + GAIR", "ours + GAIR"]
+    report = retrieval(
+        model, replace(SMALL, seeds=(0,), methods=named, gair=True, negatives="gallery"), tmp_path
+    )
+    assert list(report.values["methods"]) == [
+        "text only", PROMPT_TUNING, *(name for name in CONTROLS if name.startswith(PROMPT_TUNING))
+    ]  # fmt: skip
+    assert report.values["negatives"]["concepts"] == 2
+    assert "Transductive: negatives are of the gallery" in report.tables[0].markdown()
     assert "Left out: ours, " in report.tables[0].markdown()
     assert "since it has no generator" in report.tables[0].markdown()
+    with pytest.raises(GairError, match="--negatives gallery, or --negatives FOLDER"):
+        retrieval(model, replace(SMALL, seeds=(0,), methods=named), tmp_path)
     sheet = report.pictures[f"retrieval-{fashion_world(0, shots=2, **WORLD).concepts[0].name}"]()
     assert sheet.width < 150 + 6 * 134  # photo, truth and three hits: nothing is drawn
 
@@ -377,17 +412,46 @@ def test_bad_settings(model: Encoder, tmp_path: Path) -> None:
         retrieval(model, RetrievalConfig("dreambooth", methods=("text only",)), tmp_path)
     with pytest.raises(DatasetError, match="PerVL"):
         retrieval(model, RetrievalConfig("pervl-deepfashion2", tmp_path, methods=("text only",)), tmp_path)
-    assert RetrievalConfig("pervl-deepfashion2").subspace_attributes == (
-        "red",
-        "old",
-        "worn",
-        "bright",
-        "dark",
-        "pink",
-    )
+    pervl = RetrievalConfig("pervl-deepfashion2")
+    assert pervl.mixed_attributes == ("red", "old", "worn", "bright", "dark", "pink")
+    assert pervl.attributes == ()  # the subspace is of the attributes nearest to the parent
+    assert pervl.to_json(model)["shots"] == "all"
+    assert replace(pervl, mixed=("new",)).mixed_attributes == ("new",)
+    assert RetrievalConfig(attributes=("red", "old")).mixed_attributes == ()
 
 
-def test_a_generator_that_was_chosen_is_asked_for(model: Encoder, tmp_path: Path) -> None:
-    with pytest.raises(GeneratorError, match="there is no generator nowhere"):
-        retrieval(model, replace(SMALL, generator="nowhere"), tmp_path)
-    assert replace(SMALL, generator="nowhere").token_key(model) == SMALL.token_key(model)
+def test_both_galleries_are_searched_and_the_smaller_one_is_a_part(model: Encoder, tmp_path: Path) -> None:
+    world = {**WORLD, "elsewhere": True}
+    config = replace(SMALL, seeds=(0,), methods=("text only", "average image"), world=world)
+    report = retrieval(model, config, tmp_path, save_run=True)
+    shown, hidden = report.values["galleries"]
+    assert report.values["galleries"] == {shown: 12 * 12, hidden: 12 * 2}
+    found = report.values["methods"]["text only"]["galleries"]
+    assert found[shown]["MRR"]["mean"] <= found[hidden]["MRR"]["mean"]  # more rivals
+    assert set(report.runs) == {
+        "text only",
+        f"text only, {hidden}",
+        "average image",
+        f"average image, {hidden}",
+    }
+    for query, scores in report.runs[f"text only, {hidden}"].items():
+        whole = report.runs["text only"][query]
+        assert len(scores) == 24
+        assert all(whole[name] == score for name, score in scores.items())
+    titles = [table.title for table in report.tables]
+    assert titles == [f"Table 4: text-to-image retrieval of concepts, {name}" for name in (shown, hidden)]
+
+
+def test_what_is_resampled_is_the_concept_not_its_draw() -> None:
+    fashion, photos = RetrievalConfig(), RetrievalConfig("dreambooth")
+    assert fashion.unit("seed1/dog") != fashion.unit("seed2/dog")
+    assert photos.unit("seed1/dog") == photos.unit("seed2/dog")
+    record = table.MethodRecord(photos.unit)
+    for seed, value in ((1, 0.2), (2, 0.6)):
+        own = [
+            table.Answer(f"seed{seed}/{name}", f"seed{seed}/{name}", dict.fromkeys(table.MEASURES, value))
+            for name in "ab"
+        ]
+        record.add(own, {"seconds": 1.0})
+    assert record.by_unit("") == pytest.approx({"a": 0.4, "b": 0.4})
+    assert record.values()["interval"]["n"] == 2
