@@ -37,7 +37,7 @@ class ConceptRunConfig(RunConfig):
     METHODS: ClassVar[tuple[str, ...]]
     """The table's own rows."""
 
-    SHOTS: ClassVar[Mapping[str, int]]
+    SHOTS: ClassVar[Mapping[str, int | str]]
     """Data set -> concept images, unless given."""
 
     @property

@@ -100,8 +100,8 @@ def gallery_table(report: Report, measures: Sequence[str], gallery: str, size: i
 def _note(report: Report, gallery: str, size: int) -> str:
     """What a gallery's figures are of."""
     s, methods = report.settings, report.values["methods"]
-    first = next(iter(methods.values()), {"galleries": {gallery: {"n": 0, "interval": {"n": 0}}}})
-    counts, learning = first["galleries"][gallery], s["learning"]
+    nothing: dict[str, Any] = {"galleries": {gallery: {"n": 0, "interval": {"n": 0}}}}
+    counts, learning = next(iter(methods.values()), nothing)["galleries"][gallery], s["learning"]
     note = (
         f"{s['dataset']}, {s['model']}: {counts['n']} queries of {counts['interval']['n']} concepts, {len(s['seeds'])} "
         f"seeds, {size} images in the gallery, {s['shots']} concept images, {learning['steps']} steps of learning at a "
