@@ -75,6 +75,7 @@ def fashion_world(
     this concept in other places, and others that the same words describe in this place. As in anybody's photos,
     the places where a concept was learned are among them: a query that recalls them finds it there. Without these
     it is another gallery, in which nothing shows what a query recalls; both are searched (`RetrievalSet.galleries`).
+    Long, since all is drawn in one order.
 
     Args:
         seed: draws everything; sets of different seeds share nothing.

@@ -7,7 +7,7 @@ from gair_search.errors import GairError
 
 
 @pytest.mark.parametrize(
-    ("text", "seeds"), [("3", (0, 1, 2)), ("1", (0,)), ("0,4", (0, 4)), ("4,", (4,)), ("0,", (0,))]
+    ("text", "seeds"), [("3", (20, 21, 22)), ("1", (20,)), ("0,4", (0, 4)), ("4,", (4,)), ("0,", (0,))]
 )
 def test_seeds(text: str, seeds: tuple[int, ...]) -> None:
     assert bench.parse_seeds(text) == seeds

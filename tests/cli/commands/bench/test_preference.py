@@ -20,7 +20,7 @@ def test_preference_prints_tables_and_json_and_writes_files(gair: Gair, home: Pa
     assert (home / "bench/features").is_dir()
     code, out, _ = gair("bench", "preference", *small, "--json")
     answer = json.loads(out)
-    assert (answer["bench"], answer["settings"]["seeds"], answer["files"]) == ("preference", [0], [])
+    assert (answer["bench"], answer["settings"]["seeds"], answer["files"]) == ("preference", [20], [])
     assert answer["SToRI"]["table 3"]["n"] == 3
 
 

@@ -26,7 +26,7 @@ def test_retrieval_prints_a_row_a_method_and_json(gair: Gair, tiny_folder: Path,
     code, out, _ = gair("bench", "retrieval", *told, "--out", tmp_path / "out")
     assert code == 0
     assert "| PALAVRA second stage | " in out
-    assert "n = 2 queries over 1 seeds, 10 images in the gallery, 3 concept images" in out
+    assert "2 queries of 2 concepts, 1 seeds, 10 images in the gallery, 3 concept images" in out
     assert (tmp_path / "out/retrieval.md").is_file()
     code, out, _ = gair("bench", "retrieval", *told, "--json")
     answer = json.loads(out)
