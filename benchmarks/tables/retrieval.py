@@ -5,7 +5,7 @@ cosine similarity over a whole gallery; where a data set has two, both are searc
 the paper, unless the run takes them from what is searched, which is transductive: `benchmarks/PROTOCOL.md`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,13 @@ from gair_search.benchmarks.datasets.base import Picture, RetrievalQuery, Retrie
 from gair_search.benchmarks.datasets.dreambooth import dreambooth
 from gair_search.benchmarks.datasets.fashion import fashion_world
 from gair_search.benchmarks.datasets.pervl import Captions, Split, deepfashion2
+from gair_search.benchmarks.harness.answers import CUTS, MEASURES, Answer, MethodRecord
 from gair_search.benchmarks.harness.cells import Work, digest
 from gair_search.benchmarks.harness.concept_runs import ConceptRunConfig
 from gair_search.benchmarks.harness.measures import (
     ranking,
     recall_at,
     reciprocal_rank,
-    summary,
 )
 from gair_search.benchmarks.harness.negatives import (
     DRAWN,
@@ -41,7 +41,7 @@ from gair_search.benchmarks.harness.run import (
     without_generator,
 )
 from gair_search.benchmarks.harness.sheets import SHOWN
-from gair_search.benchmarks.harness.summaries import compare_rows, interval, means_by, seeds_summary
+from gair_search.benchmarks.harness.summaries import compare_rows
 from gair_search.benchmarks.harness.token_cells import CONSTANT_WEIGHT, TokenCells
 from gair_search.benchmarks.methods.concepts import (
     CONSTANT,
@@ -70,9 +70,6 @@ from gair_search.encoder.clip import Encoder
 from gair_search.errors import GairError
 from gair_search.generation.generator import Generator
 from gair_search.progress import Progress
-
-CUTS = (1, 5, 10)
-MEASURES = ("MRR", *(f"Recall@{k}" for k in CUTS))
 
 PERVL_ATTRIBUTES = ("red", "old", "worn", "bright", "dark", "pink")
 """A of Algorithm 1, the paper's for DeepFashion2 (section 5). The subspace is that of the 100 nearest attributes."""
@@ -163,25 +160,6 @@ class RetrievalConfig(ConceptRunConfig):
         return key | {"split": self.split, "captions": self.captions, "redact_faces": self.redact_faces}
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a method found for one query.
-
-    Attributes:
-        query: `seed{s}/{id}`.
-        concept: `seed{s}/{name}`.
-        values: measure -> value.
-        hits: ids of the first `HITS`.
-        gallery: name of what was searched.
-    """
-
-    query: str
-    concept: str
-    values: dict[str, float]
-    hits: tuple[str, ...] = ()
-    gallery: str = ""
-
-
 def retrieval(
     encoder: Encoder,
     config: RetrievalConfig,
@@ -191,7 +169,7 @@ def retrieval(
 ) -> Report:
     """Measure all methods, a unit of progress for each seed, concept and method; arguments as in `harness.run`.
 
-    Learned tokens, GAIR's queries and image features are taken from the work folder.
+    Learned tokens, GAIR's queries and image features are taken from the work folder. Long, since it is the whole run.
 
     Raises:
         DatasetError, ModelError: as in `harness.run`. GairError: an unknown method; ConceptError: the gallery has
@@ -250,45 +228,6 @@ def retrieval(
 def searched_galleries(data: RetrievalSet) -> dict[str, frozenset[str]]:
     """Name -> ids of the pictures that are searched; one without a name where the data set has no more."""
     return dict(data.galleries) or {"": frozenset(picture.id for picture in data.gallery)}
-
-
-class MethodRecord:
-    """A method's answers over all seeds, concepts and galleries, its seconds and its mixing weights."""
-
-    def __init__(self, unit: Callable[[str], str]) -> None:
-        """`unit`: label of a seed's concept -> what it is a draw of."""
-        self._unit = unit
-        self.answers: list[Answer] = []
-        self.seconds: list[float] = []
-        self.weights: list[float] = []
-
-    def add(self, answers: Sequence[Answer], cell: Mapping[str, Any]) -> None:
-        """A concept's answers, and the cell of what they were found with."""
-        self.answers += answers
-        self.seconds.append(cell["seconds"])
-        self.weights += cell.get("weights", [])
-
-    def values(self) -> dict[str, Any]:
-        """The figures of each gallery: over the seeds' means, and the interval of MRR by unit; of the first, too."""
-        names = dict.fromkeys(one.gallery for one in self.answers)
-        galleries = {}
-        for name in names:
-            own = [one for one in self.answers if one.gallery == name]
-            galleries[name] = {
-                measure: seeds_summary({one.query: one.values[measure] for one in own})
-                for measure in MEASURES
-            } | {"n": len(own), "interval": interval(self.by_unit(name))}
-        found = {"seconds a concept": float(np.mean(self.seconds)), "galleries": galleries}
-        if self.weights:
-            found["mixing weight"] = asdict(summary(self.weights))
-        return next(iter(galleries.values()), {}) | found
-
-    def by_unit(self, gallery: str) -> dict[str, float]:
-        """Unit of resampling -> MRR of its queries, each concept's mean first."""
-        own = [one for one in self.answers if one.gallery == gallery]
-        concepts = {one.query: one.concept for one in own}
-        by_concept = means_by({one.query: one.values["MRR"] for one in own}, concepts.__getitem__)
-        return means_by(by_concept, self._unit)
 
 
 def compare_records(
