@@ -135,7 +135,7 @@ def learn_vectors(
 
     With projection the vectors that the text tower sees are P (e - mu) + mu in every step (section 4.3). AdamW moves
     their coordinates in the subspace, in the attributes' standard deviations: it moves all parameters by the same
-    amount, and so goes along each direction as far as the attributes do, which keeps the norms in their range.
+    amount, and so goes along each direction as far as the attributes do, which keeps the norms near theirs.
     The look with the lowest held-out loss wins where there is something to choose on, else the last one. The same seed
     gives the same vectors on the same machine.
 

@@ -192,7 +192,9 @@ def test_hits_as_json_lose_no_field_of_the_payload(engine: Engine) -> None:
         "payload": catalogue.payload(hit.id),
     }
     flat = engine.search("a dress", 1, with_payload=["sku"])[0].to_json()
-    assert flat == {"rank": 1, "score": hit.score, "id": hit.id, "sku": f"sku-{hit.id}"}
+    # the client's own engine normalises what it holds with every search
+    assert flat.pop("score") == pytest.approx(hit.score, abs=1e-6)
+    assert flat == {"rank": 1, "id": hit.id, "sku": f"sku-{hit.id}"}
 
 
 def test_a_model_must_be_named_and_fit(client: QdrantClient, tiny: Encoder, home: Path) -> None:

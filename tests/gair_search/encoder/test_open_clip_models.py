@@ -263,7 +263,7 @@ def learn(encoder: Encoder, **changes: Any) -> Lesson:
 def test_learning_lowers_the_loss_and_its_token_is_found() -> None:
     encoder = view(clip(), name="mine")
     lesson = learn(encoder, steps=20, projection=False)
-    losses = [look.held_out for look in lesson.learned.losses]
+    losses = [look.classification for look in lesson.learned.losses]
     assert min(losses) < losses[0]
     assert lesson.token.text_tower == encoder.text_tower.table_hash
     assert lesson.token.embedder == str(encoder.embedder_id)
