@@ -16,6 +16,7 @@ from PIL import Image
 from gair_search.benchmarks.datasets.attributes import AttributeSet
 from gair_search.benchmarks.datasets.base import Picture
 from gair_search.benchmarks.datasets.combinations import CUB_PHRASES, celeba_combinations, cub_combinations
+from gair_search.benchmarks.datasets.pervl import PARENT
 from gair_search.benchmarks.harness import classifiers, combination_rankings
 from gair_search.benchmarks.harness.learned_tokens import TrialsConfig
 from gair_search.benchmarks.methods import concepts, fewshot, polar
@@ -23,7 +24,7 @@ from gair_search.benchmarks.tables.fewshot import FewShotConfig
 from gair_search.benchmarks.tables.generation import PHOTO_CONTEXTS, GenerationConfig
 from gair_search.benchmarks.tables.preference import ZERO_SHOT_AUC
 from gair_search.benchmarks.tables.recognition import LOSS_WEIGHTS
-from gair_search.benchmarks.tables.retrieval import PERVL_ATTRIBUTES
+from gair_search.benchmarks.tables.retrieval import PERVL_ATTRIBUTES, RetrievalConfig
 from gair_search.cli.pages import concept as concept_page
 from gair_search.encoder import reweighting
 from gair_search.encoder.clip import Encoder
@@ -61,6 +62,13 @@ CONSTANTS: list[tuple[str, str, Any, Any]] = [
     (TOKENS + "section 4.3", "the projection is on", True, config.PAPER.projection),
     (TOKENS + "section 4.3", "on all directions of the attributes", None, config.PAPER.rank),
     (TOKENS + "section 5", "A for DeepFashion2", SIX, PERVL_ATTRIBUTES),
+    (TOKENS + "section 5", "super-class of DeepFashion2", "dress", PARENT),
+    (
+        TOKENS + "section 5",
+        "training images of DeepFashion2",
+        "all",
+        RetrievalConfig.SHOTS["pervl-deepfashion2"],
+    ),
     (TOKENS + "section 5", "photos a concept, Textual Inversion", 3, TrialsConfig.SHOTS["textual-inversion"]),
     (TOKENS + "section 5", "contexts of table 2", 10, len(PHOTO_CONTEXTS)),
     (TOKENS + "section 5", "images a context", 8, GenerationConfig.images),
