@@ -230,8 +230,6 @@ def test_a_concept_is_learned_from_points_alone(engine: Engine, features: np.nda
         engine.learn("other", points=[4, 77], parent="dress")
     with pytest.raises(ConceptError, match="photos or points"):
         engine.learn("other", picture(0), points=[4, 5], parent="dress")
-    with pytest.raises(ConceptError, match="one stored point"):
-        engine.learn("other", points=[4], parent="dress")
     with pytest.raises(ConceptError, match="stored points have features alone"):
         engine.learn("other", points=[4, 5], parent="dress", method="joint")
     assert engine.tokens.names() == ["mine", "my-dress"]

@@ -23,6 +23,7 @@ def test_the_page_shows_quality_norms_affinity_and_losses(
 ) -> None:
     plain = stored("my-dress", 3)
     told = {"separation": 0.875, "norm_lowest": 0.25, "norm_highest": 0.5, "composition": 0.625}
+    told |= {"n_photos": 1, "n_negatives": 16}
     known = {"attributes": "red, old, striped", "quality": json.dumps(told)}
     losses = {"held_out": "[[5, 0.9], [10, 0.3], [15, 0.5]]", "evil": "<script>alert(1)</script>"}
     TokenStore().save(replace(plain, facts={**plain.facts, **known, **losses}))
