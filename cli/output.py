@@ -84,9 +84,10 @@ def print_quality(quality: dict[str, float] | None) -> None:
     if not quality:
         return
     if "separation" in quality:
+        photos = "1 photo" if quality["n_photos"] == 1 else f"{quality['n_photos']:.0f} photos"
         typer.echo(
-            f"separation from the parent: {quality['separation']:.3f} (AUC on what was left out of learning: photos, "
-            f"{quality['n_photos']:.0f}; negatives, {quality['n_negatives']:.0f}; 0.5 is chance, 1 perfect)"
+            f"separation from the parent: {quality['separation']:.3f} (AUC on {photos} and "
+            f"{quality['n_negatives']:.0f} negatives that were left out of learning; 0.5 is chance, 1 perfect)"
         )
     else:
         typer.echo(

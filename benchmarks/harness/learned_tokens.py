@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +20,6 @@ from gair_search.benchmarks.harness.negatives import (
     DRAWN,
     GALLERY,
     NegativeImages,
-    NegativePool,
 )
 from gair_search.benchmarks.harness.run import load_own_generator, without_generator
 from gair_search.benchmarks.harness.token_cells import TokenCells, token_vectors
@@ -29,6 +27,7 @@ from gair_search.benchmarks.methods.concepts import (
     LEARNED,
     NEEDS_GENERATOR,
     TEXT_ONLY,
+    Features,
     Study,
 )
 from gair_search.encoder.clip import Encoder
@@ -38,8 +37,6 @@ from gair_search.learning.config import LearningConfig
 Source = Literal["fashion", "dreambooth", "textual-inversion"]
 
 PER_CLASS: dict[Source, int] = {"fashion": 20, "dreambooth": 0, "textual-inversion": 10}
-
-NOTHING = np.zeros((0, 0), np.float32)
 
 NO_CLASSES = "textual-inversion: say where its parents and other classes lie with --classes FOLDER"
 
@@ -142,8 +139,7 @@ class LearnedTokens:
     def study(self, trial: Trial, seed: int) -> Study:
         """What a trial's methods share."""
         concept = trial.concept
-        gallery = self._gallery(trial) if self.config.negatives == GALLERY else NegativePool(NOTHING)
-        pool = self._negatives.pool(concept.parent, gallery)
+        pool = self._negatives.pool(concept.parent, lambda: self._gallery(trial))
         images = self.cells.work.features(self.encoder, concept.images)
         return Study(
             self.encoder, concept, (), images, pool.features, self.learning, self.config.attributes, seed,
@@ -170,8 +166,8 @@ class LearnedTokens:
         key = self.config.token_key(self.encoder)
         return key | {"embedder": self.encoder.embedder_id.to_metadata()} | dict(facts)
 
-    def _gallery(self, trial: Trial) -> NegativePool:
+    def _gallery(self, trial: Trial) -> Features:
         """The trial's pool without the concept images."""
         own = {picture.id for picture in trial.concept.images}
         rows = self.cells.work.features(self.encoder, trial.pool)
-        return NegativePool(rows[[picture.id not in own for picture in trial.pool]])
+        return rows[[picture.id not in own for picture in trial.pool]]

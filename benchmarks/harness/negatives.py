@@ -1,11 +1,9 @@
 """Where a table's negative images come from, and how many of them show the concept after all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from gair_search.benchmarks.datasets.base import Picture, photo
 from gair_search.benchmarks.harness.cells import Work
@@ -28,12 +26,10 @@ class NegativePool:
     Attributes:
         features: of the pictures, `[N, embed_dim]`.
         as_they_are: whether all are negatives; else those are chosen that the library would choose of a gallery.
-        shows: concept -> which of the pictures show it, bool `[N]`; nothing but the count of mistakes reads it.
     """
 
     features: Features
     as_they_are: bool = False
-    shows: Mapping[str, np.ndarray] | None = None
 
 
 class NegativeImages:
@@ -42,7 +38,9 @@ class NegativeImages:
     def __init__(
         self, source: str, encoder: Encoder, generator: Generator | None, work: Work, why: str = ""
     ) -> None:
-        """Args:
+        """Open a source.
+
+        Args:
             source: `DRAWN`, `GALLERY`, or a folder of photos.
             encoder: the model.
             generator: draws; None where there is none.
@@ -63,10 +61,10 @@ class NegativeImages:
             pictures = folder_pictures(Path(source))
             self._pools[source] = NegativePool(work.features(encoder, pictures), as_they_are=True)
 
-    def pool(self, parent: str, gallery: NegativePool) -> NegativePool:
-        """The pool for concepts of a parent; `gallery` where that is the source."""
+    def pool(self, parent: str, gallery: Callable[[], Features]) -> NegativePool:
+        """The pool for concepts of a parent; that of the pictures that `gallery` gives where they are the source."""
         if self.source == GALLERY:
-            return gallery
+            return NegativePool(gallery())
         key = parent if self.source == DRAWN else self.source
         if key not in self._pools:
             self._pools[key] = NegativePool(self._drawn(parent), as_they_are=True)

@@ -41,6 +41,10 @@ def paired_comparison(ours: Mapping[str, float], theirs: Mapping[str, float]) ->
     return asdict(paired_bootstrap(list(ours.values()), [theirs[label] for label in ours]))
 
 
+MIN_UNITS = 6
+"""Of fewer units even the same sign in all of them is no rarer than 1 in 16 by chance."""
+
+
 def compare_rows(
     rows: Mapping[str, Mapping[str, float]], pairs: Sequence[tuple[str, str]]
 ) -> list[dict[str, Any]]:
@@ -48,9 +52,9 @@ def compare_rows(
 
     Args:
         rows: name -> unit of resampling -> value.
-        pairs: names (a, b); those that lack a row are left out.
+        pairs: names (a, b); those that lack a row, or have fewer than `MIN_UNITS`, are left out.
     """
-    there = [(a, b) for a, b in pairs if a in rows and b in rows]
+    there = [(a, b) for a, b in pairs if a in rows and b in rows and len(rows[a]) >= MIN_UNITS]
     found = [{"a": a, "b": b} | paired_comparison(rows[a], rows[b]) for a, b in there]
     corrected = holm([one["p"] for one in found])
     return [one | {"p_holm": p} for one, p in zip(found, corrected, strict=True)]

@@ -161,11 +161,21 @@ def tokens(
     """Text features of 'image of a *' of n tokens that are learned together, no name or parent being known.
 
     MC-TI (Wang et al. 2024); with the loss weights of an older method that one, see `multiclass.py`.
+
+    Raises:
+        KeyboardInterrupt: at once; tokens that were cut short are no result.
     """
+    steps = [0]
     start = attributes.average_embeddings(tower, attributes.vocabulary()).mean(0)
     first = start.expand(n, settings.n_vectors, -1).clone()
     vectors = learn_classes(
-        Classes(shots.features, shots.labels, first, None, denoisers), tower, settings, shots.seed
+        Classes(shots.features, shots.labels, first, None, denoisers),
+        tower,
+        settings,
+        shots.seed,
+        lambda step, *_: steps.append(step),
     )
+    if steps[-1] < settings.steps:
+        raise KeyboardInterrupt
     with torch.no_grad():
         return class_features(tower, vectors)

@@ -198,7 +198,8 @@ def retrieval(
         report.values["galleries"] = {name: len(ids) for name, ids in searched_galleries(data).items()}
         counter.total = len(data.concepts) * len(rows) * len(config.seeds)
         for study in retrieval_studies(encoder, data, gallery, cells.work, config, generator, seed, sources):
-            studies.append(study)
+            if config.negatives == GALLERY and sources:
+                studies.append(study)
             for name in rows:
                 vectors, cell = cells.query_vectors(study, name)
                 own = rank_galleries(data, gallery, study, vectors, name, report if save_run else None)
@@ -216,7 +217,7 @@ def retrieval(
         "skipped": skipped,
     }
     report.values["comparisons"] = compare_records(records, tuple(report.values["galleries"]))
-    if sources is not None and config.negatives == GALLERY:
+    if studies:
         report.values["negatives"] = count_mistakes(studies)
     if config.redact_faces:
         report.values["redacted"] = _face_counts(list(faces_of.values()))
@@ -290,7 +291,7 @@ def retrieval_studies(
         shows = np.array([picture.id in showing for picture in data.gallery])
         pool = NegativePool(gallery[kept])
         if sources is not None:
-            pool = sources.pool(concept.parent, pool)
+            pool = sources.pool(concept.parent, partial(gallery.__getitem__, kept))
         yield Study(
             encoder,
             concept,

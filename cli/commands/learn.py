@@ -228,10 +228,11 @@ def _report(lesson: "Lesson", file: Path, as_json: bool) -> None:
         return
     output.print_skipped(lesson.skipped)
     stopped = " (stopped early)" if learned.stopped else ""
-    chosen = "the best of" if learned.losses[-1].held_out is not None else "the last of"
+    last = learned.losses[-1]
+    chosen = f", the best of them {learned.step}" if last.held_out is not None else ""
     typer.echo(
         f"<{token.name}> is learned by {token.facts['method']}: {len(token.vectors)} vectors, "
-        f"{chosen} {learned.losses[-1].step} steps is {learned.step}{stopped}"
+        f"{last.step} steps{chosen}{stopped}"
     )
     output.print_quality(read_quality(token))
     typer.echo(f"search with it: gair query 'a photo of a <{token.name}> {token.parent}'")

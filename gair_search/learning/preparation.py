@@ -80,7 +80,7 @@ def split_photos(n: int, seed: int) -> Split:
 
     Fewer are all learned from.
     """
-    return split_numbers(n, n // 5, max(n // 5, n // 4 if n < 5 else 0), seed)
+    return split_numbers(n, n // 5, n // 5 if n >= 5 else n // 4, seed)
 
 
 def prepare_problem(

@@ -15,7 +15,7 @@ def generation(
     data: bench.Data = None,
     classes: bench.ClassData = None,
     parents: bench.Parents = None,
-    seeds: bench.Seeds = "3",
+    seeds: bench.ConceptSeeds = None,
     limit: Annotated[
         int,
         typer.Option(metavar="N", min=1, help="Number of concepts a seed, among which the judge decides."),
@@ -55,7 +55,7 @@ def generation(
     as_json: options.Json = False,
 ) -> None:
     """Measure whether images of a token show its concept and the context (custom tokens, table 2)."""
-    numbers = bench.parse_seeds(seeds)
+    numbers, _ = bench.concept_counts(dataset, seeds, limit, fashion=(5, 6))
     from gair_search.benchmarks.harness.judges import PIXELS
     from gair_search.benchmarks.tables.generation import GenerationConfig
     from gair_search.benchmarks.tables.generation import generation as measure

@@ -23,7 +23,7 @@ ConceptSeeds = Annotated[
         "--seeds",
         metavar="LIST",
         help="Number of test seeds, as 3 for 20, 21 and 22; or the seeds themselves. "
-        "[default: all ten test seeds for fashion, elsewhere one]",
+        "[default: as benchmarks/PROTOCOL.md says for the data set]",
     ),
 ]
 ConceptLimit = Annotated[
@@ -32,7 +32,8 @@ ConceptLimit = Annotated[
         "--limit",
         metavar="N",
         min=1,
-        help="Number of concepts a seed; the pictures of the others stay. [default: 6 for fashion, elsewhere all]",
+        help="Number of concepts a seed; the pictures of the others stay. "
+        "[default: as benchmarks/PROTOCOL.md says for fashion, else all]",
     ),
 ]
 WorkFolder = Annotated[
@@ -136,20 +137,37 @@ StartFraction = Annotated[
 ]
 
 
-FIRST_TEST_SEED = 20
-
-
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Seeds from `0,1,2`, or from how many test seeds. Raises GairError on anything else."""
+    """Seeds from `7,8`, or from how many test seeds. Raises GairError on anything else."""
     try:
         numbers = tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
         numbers = ()
     if len(numbers) == 1 and "," not in text:
-        numbers = tuple(range(FIRST_TEST_SEED, FIRST_TEST_SEED + numbers[0]))
+        from gair_search.benchmarks.harness.run import TEST_SEEDS
+
+        numbers = tuple(range(TEST_SEEDS[0], TEST_SEEDS[0] + numbers[0]))
     if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
         raise GairError(f"--seeds {text}: how many, as 3, or different seeds from 0 on, as 0,1,2")
     return numbers
+
+
+def concept_counts(
+    dataset: str, seeds: str | None, limit: int | None, fashion: tuple[int, int]
+) -> tuple[tuple[int, ...], int | None]:
+    """Seeds, and concepts a seed, of a table of concepts: as given, else as benchmarks/PROTOCOL.md says.
+
+    Args:
+        dataset: of the run.
+        seeds, limit: as typed.
+        fashion: numbers of seeds and of concepts a seed in the fashion world.
+
+    Raises:
+        GairError: as `parse_seeds`.
+    """
+    made_here = dataset == "fashion"
+    count = fashion[0] if made_here else 3 if dataset == "pervl-deepfashion2" else 1
+    return parse_seeds(seeds or str(count)), limit or (fashion[1] if made_here else None)
 
 
 def parse_shots(text: str | None) -> int | Literal["all"] | None:

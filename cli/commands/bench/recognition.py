@@ -15,8 +15,8 @@ def recognition(
     data: bench.Data = None,
     classes: bench.ClassData = None,
     parents: bench.Parents = None,
-    seeds: bench.Seeds = "3",
-    limit: bench.Limit = None,
+    seeds: bench.ConceptSeeds = None,
+    limit: bench.ConceptLimit = None,
     methods: bench.Methods = None,
     loss_weights: Annotated[
         str | None,
@@ -48,13 +48,13 @@ def recognition(
     as_json: options.Json = False,
 ) -> None:
     """Measure what a token tells apart, by loss weights, too (custom tokens, tables 1 and 3)."""
-    numbers = bench.parse_seeds(seeds)
+    numbers, concepts = bench.concept_counts(dataset, seeds, limit, fashion=(10, 3))
     weights = bench.parse_loss_weights(loss_weights)
     from gair_search.benchmarks.tables.recognition import LOSS_WEIGHTS, RecognitionConfig
     from gair_search.benchmarks.tables.recognition import recognition as measure
 
     config = RecognitionConfig(
-        dataset, data, numbers, limit, tuple(options.split_list(methods)), steps, shots,
+        dataset, data, numbers, concepts, tuple(options.split_list(methods)), steps, shots,
         bench.parse_attributes(attributes), classes=classes, parents=bench.parse_pairs(parents, "--parents"),
         negatives=negatives, per_class=per_class, generator=generator,
         loss_weights=LOSS_WEIGHTS if weights is None else weights,

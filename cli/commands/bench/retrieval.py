@@ -41,11 +41,15 @@ def retrieval(
         ),
     ] = None,
     constant_weight: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--constant-weight", metavar="W", min=0, max=1, help="Mixing weight of GAIR's constant control."
+            "--constant-weight",
+            metavar="W",
+            min=0,
+            max=1,
+            help="Mixing weight of GAIR's constant control. [default: what validation seeds chose]",
         ),
-    ] = 0.8,
+    ] = None,
     negatives: bench.Negatives = "drawn",
     split: Annotated[Literal["test", "validation"], typer.Option(help="Which split of PerVL.")] = "test",
     captions: Annotated[
@@ -60,9 +64,9 @@ def retrieval(
     as_json: options.Json = False,
 ) -> None:
     """Find concepts again in contexts that a caption names, by each method (custom tokens, table 4)."""
-    made_here = dataset == "fashion"
-    numbers = bench.parse_seeds(seeds or ("10" if made_here else "1"))
-    limit, photos = limit or (6 if made_here else None), bench.parse_shots(shots)
+    numbers, concepts = bench.concept_counts(dataset, seeds, limit, fashion=(10, 6))
+    photos = bench.parse_shots(shots)
+    from gair_search.benchmarks.harness.token_cells import CONSTANT_WEIGHT
     from gair_search.benchmarks.tables.retrieval import RetrievalConfig
     from gair_search.benchmarks.tables.retrieval import retrieval as measure
 
@@ -70,7 +74,7 @@ def retrieval(
         dataset,
         data,
         numbers,
-        limit,
+        concepts,
         tuple(options.split_list(methods)),
         steps,
         photos,
@@ -78,7 +82,7 @@ def retrieval(
         gair=gair,
         negatives=negatives,
         mixed=bench.parse_attributes(mixed),
-        constant_weight=constant_weight,
+        constant_weight=CONSTANT_WEIGHT if constant_weight is None else constant_weight,
         generator=generator,
         split=split,
         captions=captions,

@@ -208,3 +208,11 @@ def test_saved_files_measure_the_same_in_ir_measures_own_command(tmp_path: Path)
     assert float(told["AP"]) == pytest.approx(
         np.mean([measures.average_precision(r) for r in own]), abs=CLOSE
     )
+
+
+def test_holm_by_hand() -> None:
+    """Four comparisons: 0.01 x 4, 0.02 x 3, then 0.03 x 2 which may not fall below it, and 0.5 x 1."""
+    assert measures.holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx([0.06, 0.04, 0.5, 0.06])
+    assert measures.holm([0.04, 0.035]) == pytest.approx([0.07, 0.07])
+    assert measures.holm([0.9, 0.8]) == [1, 1]
+    assert measures.holm([]) == []

@@ -28,6 +28,7 @@ from gair_search.benchmarks.tables.fewshot import FewShotConfig, fewshot
 from gair_search.encoder.clip import Encoder
 from gair_search.encoder.text_tower import TextTower
 from gair_search.errors import DatasetError, GairError, GeneratorError
+from gair_search.learning import multiclass
 from gair_search.learning import stori as tw
 from gair_search.learning.config import PAPER
 
@@ -163,6 +164,24 @@ def test_tokens_learn_to_tell_classes_apart(encoder: Encoder) -> None:
     found = methods.tokens(encoder.text_tower, given, 3, settings)
     assert (given.features @ found.T).argmax(1).tolist() == [0, 1, 2]
     assert torch.equal(found, methods.tokens(encoder.text_tower, given, 3, settings))
+
+
+def test_tokens_that_were_cut_short_are_no_result(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    shots = Shots(torch.eye(encoder.spec.embed_dim)[:2], torch.arange(2), 1, seed=0)
+    config = replace(PAPER, n_vectors=1, steps=4, check_every=1).with_method("prompt tuning")
+    assert methods.tokens(encoder.text_tower, shots, 2, config).shape == (2, encoder.spec.embed_dim)
+    seen: list[object] = []
+    really = multiclass.discriminative_loss
+
+    def stop(*args: object) -> object:
+        seen.append(args)
+        if len(seen) == 3:  # after the first look, so that learning alone would keep what it has
+            raise KeyboardInterrupt
+        return really(*args)
+
+    monkeypatch.setattr(multiclass, "discriminative_loss", stop)
+    with pytest.raises(KeyboardInterrupt):
+        methods.tokens(encoder.text_tower, shots, 2, config)
 
 
 @pytest.mark.slow

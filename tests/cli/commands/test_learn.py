@@ -60,12 +60,12 @@ def test_learns_from_photos_and_a_gallery(gair: Gair, photos: Path, tmp_path: Pa
     assert len(json.loads(out)["hits"]) == 8
     code, out, _ = gair("concepts", "show", "my-dress")
     assert code == 0
-    assert "photos, 1; negatives, 2;" in out
+    assert "AUC on 1 photo and 2 negatives that were left out" in out
     assert "composition" in out
     more = ("--all-photos", "--force")
     code, out, _ = gair("learn", "my-dress", photos / "dress", "--parent", "dress", *tuning, *db, *more)
     assert code == 0
-    assert "the last of 6 steps is 6" in out
+    assert "2 vectors, 6 steps\n" in out
     assert "separation from the parent: not measured" in out
 
 

@@ -170,3 +170,13 @@ def test_negatives_come_from_where_the_user_says_else_from_the_gallery(encoder: 
         with pytest.raises(ConceptError, match=f"gives {MIN_NEGATIVES - 1} negative images"):
             found(source, files[:1])
     gallery.close()
+
+
+def test_how_far_from_the_typical_photo_is_too_far(monkeypatch: pytest.MonkeyPatch):
+    """Without whitening, with a typical cosine of 0 and photos of the concept that are alike: the threshold is 0.18."""
+    monkeypatch.setattr("gair_search.learning.negatives.whitening", lambda _: lambda rows: rows)
+    monkeypatch.setattr("gair_search.learning.negatives.FEW", 0)
+    concept = np.repeat(np.eye(3, dtype=np.float32)[:1, None], 2, axis=0)
+    cosines = [0, 0.17, 0, 0.19, 0, 0.9, 0]
+    candidates = np.array([[x, math.sqrt(1 - x * x), 0] for x in cosines], np.float32)
+    assert unlike_concept(candidates, concept).tolist() == [0, 1, 2, 4, 6]

@@ -45,3 +45,18 @@ def test_lists_of_pairs_and_loss_weights() -> None:
             bench.parse_loss_weights(text)
     with pytest.raises(GairError, match="--parents teapot: teapot is not of the form"):
         bench.parse_pairs("teapot", "--parents")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "seeds", "limit", "found"),
+    [
+        ("fashion", None, None, (tuple(range(20, 30)), 6)),
+        ("fashion", "7,8", 2, ((7, 8), 2)),
+        ("dreambooth", None, None, ((20,), None)),
+        ("pervl-deepfashion2", None, None, ((20, 21, 22), None)),
+    ],
+)
+def test_concepts_are_as_many_as_the_protocol_says(
+    dataset: str, seeds: str | None, limit: int | None, found: object
+) -> None:
+    assert bench.concept_counts(dataset, seeds, limit, fashion=(10, 6)) == found
