@@ -15,6 +15,7 @@ PAGES = (
     "CITATION.cff",
     "LICENSE",
     "NOTICE",
+    "benchmarks/PROTOCOL.md",
     "benchmarks/RESULTS.md",
     "benchmarks/figures/*",
     "docs/**/*.md",
